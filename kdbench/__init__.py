@@ -1,0 +1,45 @@
+"""kdbench: a benchmark harness for knowledge distillation in which every method is a plugin."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kdbench.errors import UserError
+    from kdbench.factory import create_model, list_models
+    from kdbench.hookspecs import hookimpl
+    from kdbench.method import Batch, Build, Method, MethodParams, Needs, param
+    from kdbench.model import Architecture, Head, Outputs, Shapes, StagedModel
+
+__all__ = [
+    "Architecture",
+    "Batch",
+    "Build",
+    "Head",
+    "Method",
+    "MethodParams",
+    "Needs",
+    "Outputs",
+    "Shapes",
+    "StagedModel",
+    "UserError",
+    "create_model",
+    "hookimpl",
+    "list_models",
+    "param",
+]
+
+_HOMES = {
+    "kdbench.errors": ("UserError",),
+    "kdbench.factory": ("create_model", "list_models"),
+    "kdbench.hookspecs": ("hookimpl",),
+    "kdbench.method": ("Batch", "Build", "Method", "MethodParams", "Needs", "param"),
+    "kdbench.model": ("Architecture", "Head", "Outputs", "Shapes", "StagedModel"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Names are looked up when they are used: the pytest plugin, which every pytest run loads, must not import torch.
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
+    raise AttributeError(f"module 'kdbench' has no attribute '{name}'")

@@ -1,0 +1,1 @@
+"""Benchmarks: what is timed, how, and how two results compare."""

@@ -1,0 +1,135 @@
+"""The benchmark of the loss kernels: every implementation of every operator, timed in turns within one process."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kdbench.bench.cases import IMPLEMENTATIONS, LARGE, MEDIUM, PAPER, Case, Outputs
+from kdbench.bench.timing import Timing, captured, copy_bandwidth, keep_freed_memory, seconds_of
+
+DIRECTIONS = ("forward", "backward", "both")
+WARM_UP, ROUNDS = 5, 50
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement. Times in seconds; `timing` is None where `note` says why there is none.
+
+    `bytes` are the fewest a pass must move in float32: forward reads each input, backward writes each gradient, both do
+    both. `share` is their rate over that of a large copy on the same device. `graph` says whether the call was replayed
+    from a CUDA graph.
+    """
+
+    operator: str
+    size: str
+    implementation: str
+    direction: str
+    graph: bool
+    samples: int
+    bytes: int
+    timing: Timing | None
+    share: float | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """All rows, the copy bandwidth (bytes a second) they are related to, and what was left out, in sentences."""
+
+    rows: list[Row]
+    copy_bandwidth: float
+    left_out: list[str]
+
+
+def run_kernels(
+    device: str | torch.device = "cpu",
+    cases: Sequence[Case] | None = None,
+    *,
+    implementations: Sequence[str] = IMPLEMENTATIONS,
+    rounds: int = ROUNDS,
+    upstream: float = 1.0,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Result:
+    """Times `cases` (by default those that suit the device) and tells `progress` which one is next.
+
+    Inputs are leaves in float32, and gradients are returned rather than accumulated: nothing but the operator is timed.
+    `upstream` is the upstream gradient of every output.
+    """
+    device = torch.device(device)
+    left_out = []
+    if device.type == "cpu":
+        keep_freed_memory()
+    if cases is None:
+        cases = [*PAPER, *MEDIUM, *(LARGE if device.type == "cuda" else ())]
+        if device.type == "cpu":
+            names = ", ".join(f"{case.operator} {case.size}" for case in LARGE)
+            left_out.append(f"Left out on a CPU for their time: {names}.")
+    bandwidth = copy_bandwidth(device)
+    rows: list[Row] = []
+    for case in cases:
+        if device.type == "cuda" and 4 * case.bytes > torch.cuda.mem_get_info(device)[0]:
+            left_out.append(f"Left out for the device's free memory: {case.operator} {case.size}.")
+            continue
+        progress(f"{case.operator} {case.size}")
+        rows += _measure(case, device, implementations, rounds, upstream, bandwidth)
+    return Result(rows, bandwidth, left_out)
+
+
+def _measure(
+    case: Case, device: torch.device, implementations: Sequence[str], rounds: int, upstream: float, bandwidth: float
+) -> list[Row]:
+    possible = [name for name in implementations if name != "triton" or device.type == "cuda"]
+    runs = {name: _Run(case, name, device, upstream) for name in possible}
+    seconds: dict[tuple[str, str, bool], list[float]] = {
+        (name, direction, graph): []
+        for direction in DIRECTIONS
+        for graph in ((False, True) if device.type == "cuda" and direction != "backward" else (False,))
+        for name in possible
+    }
+    for number in range(WARM_UP + rounds):
+        for (name, direction, graph), samples in seconds.items():
+            # The untimed call before each timed one leaves this implementation's own data in the caches, not another's.
+            once = [runs[name].seconds(direction, graph) for _ in range(2)][1]
+            if number >= WARM_UP:
+                samples.append(once)
+    rows = [_row(case, *key, Timing.of(samples), bandwidth) for key, samples in seconds.items()]
+    if "triton" in implementations and "triton" not in possible:
+        rows += [_row(case, "triton", direction, False, None, bandwidth) for direction in DIRECTIONS]
+    return rows
+
+
+def _row(case: Case, name: str, direction: str, graph: bool, timing: Timing | None, bandwidth: float) -> Row:
+    gradients = case.gradient_bytes
+    moved = {"forward": case.bytes - gradients, "backward": gradients, "both": case.bytes}[direction]
+    share = moved / timing.median / bandwidth if timing else None
+    note = "" if timing else "needs CUDA"
+    return Row(case.operator, case.size, name, direction, graph, case.batch, moved, timing, share, note)
+
+
+class _Run:
+    """One implementation of one case, ready to be timed."""
+
+    def __init__(self, case: Case, implementation: str, device: torch.device, upstream: float):
+        self.device = device
+        self.call, self.leaves = case.bind(implementation, device)
+        self.upstream = [torch.full_like(x, upstream) for x in self.call()]
+        self.graphs: dict[str, Callable[[], object]] = {}
+
+    def gradients(self, outputs: Outputs) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(outputs, self.leaves, self.upstream)
+
+    def both(self) -> tuple[Tensor, ...]:
+        return self.gradients(self.call())
+
+    def seconds(self, direction: str, graph: bool) -> float:
+        if direction == "backward":
+            outputs = self.call()
+            return seconds_of(lambda: self.gradients(outputs), self.device)
+        call: Callable[[], object] = self.call if direction == "forward" else self.both
+        if graph:
+            if direction not in self.graphs:
+                self.graphs[direction] = captured(call)
+            call = self.graphs[direction]
+        return seconds_of(call, self.device)

@@ -1,0 +1,82 @@
+"""Timing on a CPU and on CUDA: medians with 20 and 80 % quantiles."""
+
+import ctypes
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+#: Bytes copied to measure a device's bandwidth: far beyond the caches.
+COPY_BYTES = {"cpu": 2**28, "cuda": 2**31}
+
+
+#: glibc's names for the size from which freed memory goes back to the system, and the size that is mapped by itself.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+
+
+def keep_freed_memory() -> None:
+    """Has the C allocator keep what it is given back, for the rest of the process; does nothing beside glibc.
+
+    Otherwise a CPU timing at a few MB is that of page faults, which fall on whichever call finds the heap trimmed.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_MMAP_THRESHOLD, 2**30)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds: the median and the quantiles around it."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, seconds: list[float]) -> "Timing":
+        low, median, high = torch.tensor(seconds, dtype=torch.float64).quantile(
+            torch.tensor([0.2, 0.5, 0.8], dtype=torch.float64)
+        )
+        return cls(median.item(), low.item(), high.item())
+
+
+def seconds_of(call: Callable[[], object], device: torch.device) -> float:
+    """How long one call takes: by the clock on a CPU, between two events on CUDA."""
+    if device.type == "cpu":
+        start = time.perf_counter()
+        call()
+        return time.perf_counter() - start
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    begin.record()
+    call()
+    end.record()
+    end.synchronize()
+    return float(begin.elapsed_time(end)) / 1e3
+
+
+def captured(call: Callable[[], object]) -> Callable[[], object]:
+    """`call` as a replayed CUDA graph. What it returned while it was captured lives as long as the graph."""
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            call()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = call()
+
+    def replay(_result: object = result) -> None:
+        graph.replay()
+
+    return replay
+
+
+def copy_bandwidth(device: torch.device, repeats: int = 15) -> float:
+    """Bytes a second that a large copy within `device` moves, read and written."""
+    source = torch.ones(COPY_BYTES[device.type] // 4, device=device)
+    target = torch.zeros_like(source)
+    seconds = [seconds_of(lambda: target.copy_(source), device) for _ in range(repeats + 2)][2:]
+    return 2 * source.numel() * source.element_size() / Timing.of(seconds).median

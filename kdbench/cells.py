@@ -1,0 +1,126 @@
+"""From a grid to cells: the runs of every table entry, one per seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from kdbench.data.dataset import DatasetInfo
+from kdbench.grid import Grid, Pair, Row, Table
+from kdbench.method import Method, MethodParams
+from kdbench.model import Shapes
+from kdbench.plugins import Registry
+from kdbench.run import Run, Teacher
+from kdbench.validation import validated
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry of a table: its runs, or the sentence with which the method declines the pair."""
+
+    table: Table
+    pair: Pair
+    row: Row
+    teacher: Teacher
+    runs: tuple[Run, ...]
+    declined: str | None = None
+    caveat: str = ""
+
+    @property
+    def label(self) -> str:
+        """How tables call the row, with the method's caveat."""
+        name = self.row.label or self.row.key
+        return f"{name} ({self.caveat})" if self.caveat else name
+
+
+class Expansion:
+    """The cells of a grid on one data set.
+
+    `imported` maps an architecture to the sha256 of imported teacher weights; other teachers are trained.
+    """
+
+    def __init__(self, grid: Grid, registry: Registry, info: DatasetInfo, imported: Mapping[str, str] | None = None):
+        self.grid = grid
+        self.info = info
+        self._registry = registry
+        self._imported = imported or {}
+        self._shapes: dict[str, Shapes] = {}
+        self.cells = [
+            self._cell(table, pair, row) for table in grid.tables for row in table.rows for pair in table.pairs
+        ]
+
+    def shapes(self, architecture: str) -> Shapes:
+        """Feature sizes of a network on this data set."""
+        if architecture not in self._shapes:
+            network = self._registry.architecture(architecture)
+            self._shapes[architecture] = network.shapes(self.info.num_classes, self.info.input_size)
+        return self._shapes[architecture]
+
+    def teacher(self, architecture: str) -> Teacher:
+        """The teacher of that architecture: imported, or trained by a run of its own."""
+        if architecture in self._imported:
+            return Teacher(architecture=architecture, imported=self._imported[architecture])
+        family = self._registry.architecture(architecture).family
+        run = Run(
+            role="teacher",
+            dataset=self.info.name,
+            teacher=None,
+            student=architecture,
+            method="supervised",
+            params={},
+            recipe=self.grid.teacher_recipe.resolved(family),
+            seed=self.grid.teacher_seed,
+        )
+        return Teacher(architecture=architecture, trained_by=run)
+
+    def _cell(self, table: Table, pair: Pair, row: Row) -> Cell:
+        method = self._registry.method(row.method)
+        params = method_params(method, row.params)
+        teacher = self.teacher(pair.teacher)
+        needs_teacher = bool(method.needs_for(params).teacher)
+        declined = method.decline(
+            params, self.shapes(pair.student), self.shapes(pair.teacher) if needs_teacher else None
+        )
+        runs = () if declined else self._runs(pair, method, params, teacher if needs_teacher else None)
+        return Cell(table, pair, row, teacher, runs, declined, method.caveat)
+
+    def _runs(self, pair: Pair, method: type[Method], params: MethodParams, teacher: Teacher | None) -> tuple[Run, ...]:
+        family = self._registry.architecture(pair.student).family
+        return tuple(
+            Run(
+                dataset=self.info.name,
+                teacher=teacher,
+                pre_stage=self._pre_stage(method, params, teacher),
+                student=pair.student,
+                method=method.name,
+                params=params.model_dump(mode="json"),
+                recipe=self.grid.recipe.resolved(family),
+                seed=seed,
+            )
+            for seed in self.grid.seeds
+        )
+
+    def _pre_stage(self, method: type[Method], params: MethodParams, teacher: Teacher | None) -> Run | None:
+        declared = method.pre_stage(params)
+        if declared is None or teacher is None:
+            return None
+        return Run(
+            role="pre_stage",
+            dataset=self.info.name,
+            teacher=teacher,
+            student=teacher.architecture,
+            method=method.name,
+            params=declared[1].model_dump(mode="json"),
+            recipe=self.grid.teacher_recipe.resolved(self._registry.architecture(teacher.architecture).family),
+            seed=self.grid.teacher_seed,
+        )
+
+
+def method_params(method: type[Method], values: Mapping[str, object]) -> MethodParams:
+    """All parameters of a method, defaults filled in; `UserError` for an unknown name or a wrong value."""
+    return validated(method.Params, dict(values), f"method '{method.name}'", f"kdbench show {method.name}")
+
+
+def distinct(runs: Iterable[Run]) -> list[Run]:
+    """Runs without repetition, in order: cells of several tables may be the same runs."""
+    return list({run.id: run for run in runs}.values())

@@ -1,0 +1,1 @@
+"""Conformance: what every method must keep to, as checks that judge anybody's."""

@@ -1,0 +1,51 @@
+"""Where in a method's source something happened."""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import sys
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from types import CodeType
+
+import torch
+
+import kdbench
+from kdbench.method import Method
+
+#: Code that carries out what a method asks for; the method's author cannot mend it.
+MACHINERY = tuple(str(Path(str(package.__file__)).parent) for package in (kdbench, torch))
+
+
+def homes(method: type[Method]) -> frozenset[str]:
+    """Folders of the files that define a method and the classes that it builds on."""
+    files = (inspect.getsourcefile(parent) for parent in method.__mro__ if issubclass(parent, Method))
+    return frozenset(str(Path(file).parent) for file in files if file and not file.startswith(MACHINERY))
+
+
+def current_place(folders: Iterable[str], until: CodeType) -> str:
+    """The innermost line in `folders` that is being executed now, `until` being the outermost code looked at."""
+    frame = sys._getframe(1)
+    lines = []
+    while frame.f_code is not until and frame.f_back is not None:
+        lines.append((frame.f_code.co_filename, frame.f_lineno))
+        frame = frame.f_back
+    return _innermost(lines, folders) or "in the backward pass of one of its operations"
+
+
+def describe(error: BaseException, folders: Iterable[str]) -> str:
+    """An error in one sentence, with the line of the method that raised it."""
+    frames = [(frame.filename, frame.lineno or 0) for frame in reversed(traceback.extract_tb(error.__traceback__))]
+    place = _innermost(frames, folders)
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" + (f", {place}" if place else "")
+
+
+def _innermost(lines: list[tuple[str, int]], folders: Iterable[str]) -> str | None:
+    found = next((line for line in lines if str(Path(line[0]).parent) in folders), None)
+    if found is None:
+        return None
+    file, number = found
+    return f"at {Path(file).name}:{number}: `{linecache.getline(file, number).strip()}`"

@@ -1,0 +1,39 @@
+"""The random states of the process, set, compared and put back."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from kdbench.seeds import stream
+
+
+def global_states() -> dict[str, Any]:
+    """The state of every global random number generator, in a form that `==` compares."""
+    return {
+        "torch": torch.get_rng_state().tolist(),
+        "numpy.random": pickle.dumps(np.random.get_state()),
+        "random": random.getstate(),
+    }
+
+
+@contextmanager
+def global_seed(*parts: str | int) -> Iterator[None]:
+    """Inside, every global generator starts from a seed that follows from `parts`; outside, all are as they were."""
+    before = random.getstate(), np.random.get_state()
+    seed = stream(*parts)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])

@@ -1,0 +1,101 @@
+"""`kdbench bench`: how fast this machine is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from kdbench.bench import report as kernel_report
+from kdbench.bench.kernels import run_kernels
+from kdbench.bench.train import run_training
+from kdbench.bench.train_data import dataset_or_noise
+from kdbench.bench.train_loops import Setting
+from kdbench.bench.train_report import render, to_json
+from kdbench.cli import options
+from kdbench.environment import resolve_device
+from kdbench.errors import UserError
+from kdbench.recipe import load_recipe
+from kdbench.store.files import write_atomically
+
+app = typer.Typer(help="Benchmarks of this machine.", no_args_is_help=True)
+
+#: Cohort sizes on CUDA; on a CPU, where members take turns, one of all methods says everything.
+MEMBERS = (1, 2, 4, 8, 16, 24)
+
+
+@app.command("train")
+def train(
+    pair: Annotated[str, typer.Option(help="TEACHER:STUDENT.")],
+    methods: Annotated[str, typer.Option(help="Methods, comma-separated.")],
+    device: options.DeviceOption = "auto",
+    steps: Annotated[int, typer.Option(min=1, help="How often each way is timed.")] = 20,
+    members: Annotated[list[int] | None, typer.Option(min=1, help="Size of a cohort. May be repeated.")] = None,
+    precision: options.PrecisionOption = "fp32",
+    recipe: Annotated[str, typer.Option(help="Recipe; its batch size and epochs count.")] = "crd240",
+    dataset: options.DatasetOption = "cifar100",
+    data_dir: options.DataDirOption = None,
+    lanes: Annotated[int, typer.Option(min=1, help="CUDA streams that the members of a cohort share.")] = 8,
+    plugin: options.PluginOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Students per hour of the cohort engine, of a plain loop as the field writes it, and of a good plain loop."""
+    registry = options.registry_with(plugin)
+    teacher, colon, student = pair.partition(":")
+    if not colon:
+        raise UserError(f"--pair takes TEACHER:STUDENT, not '{pair}'.")
+    names = [registry.method(word.strip()).name for word in methods.split(",") if word.strip()]
+    chosen = resolve_device(device)
+    data, notes = dataset_or_noise(registry.dataset(dataset), data_dir or options.default_data_dir())
+    setting = Setting(
+        registry,
+        data,
+        registry.architecture(teacher).name,
+        registry.architecture(student).name,
+        load_recipe(recipe, {"precision": precision}),
+        chosen,
+    )
+    sizes = members or ([len(names)] if chosen.type == "cpu" else list(MEMBERS))
+    result = run_training(
+        setting,
+        names,
+        members=sizes,
+        precision=precision,
+        rounds=steps,
+        lanes=lanes,
+        notes=notes,
+        progress=lambda line: typer.echo(line, err=True),
+    )
+    if chosen.type == "cpu":
+        typer.echo(f"{torch.get_num_threads()} threads", err=True)
+    typer.echo(to_json(result, chosen) if as_json else render(result))
+
+
+@app.command("kernels")
+def kernels(
+    device: options.DeviceOption = "auto",
+    as_json: options.JsonOption = False,
+    save: Annotated[Path | None, typer.Option(help="Also write the result as JSON there, for `--compare`.")] = None,
+    compare: Annotated[Path | None, typer.Option(help="A saved result to compare with.")] = None,
+    bound: Annotated[
+        float, typer.Option(min=1, help="With --compare: exit 1 where a median is this many times the saved one.")
+    ] = kernel_report.DEFAULT_BOUND,
+) -> None:
+    """Time every implementation of every loss operator, forward, backward and both, in turns within one process."""
+    chosen = resolve_device(device)
+    before = kernel_report.load(compare) if compare else None
+    if save and save.exists():
+        raise UserError(f"{save} already exists and is not overwritten; remove it or choose another name.")
+    result = run_kernels(chosen, progress=lambda line: typer.echo(line, err=True))
+    saved = kernel_report.to_json(result, chosen)
+    typer.echo(saved if as_json else kernel_report.render(result))
+    if save:
+        write_atomically(save, saved.encode())
+    slower = kernel_report.compare(before, json.loads(saved), bound) if before else []
+    for regression in slower:
+        typer.echo(f"slower: {regression}", err=True)
+    if slower:
+        raise typer.Exit(1)

@@ -1,0 +1,103 @@
+"""`kdbench check`: has an accuracy got worse than the baseline's?"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from kdbench.cli import options
+from kdbench.cli.options import RESULTS, default_data_dir, imported_teachers, parse_seeds, registry_with
+from kdbench.cli.progress import LiveProgress, PlainProgress
+from kdbench.environment import command_line, resolve_device
+from kdbench.execution.interrupt import StopSignal
+from kdbench.execution.local import Options, Summary
+from kdbench.gate.baseline import read_baseline
+from kdbench.gate.check import check as judge_records
+from kdbench.gate.junit import junit as as_junit
+from kdbench.gate.rerun import Bench, open_bench, refuse_stale, train
+from kdbench.gate.text import text
+
+
+def check(
+    baseline: Annotated[Path, typer.Option("--baseline", help="A file that `kdbench baseline save` wrote.")],
+    margin: Annotated[
+        float | None, typer.Option(min=0, help="Points by which a cell may get worse; else the baseline's own.")
+    ] = None,
+    alpha: Annotated[
+        float, typer.Option(min=1e-6, max=0.5, help="Probability of a false alarm, and of a false pass.")
+    ] = 0.05,
+    allow_undecided: Annotated[
+        bool, typer.Option("--allow-undecided", help="Exit 0, not 3, where these seeds cannot tell.")
+    ] = False,
+    no_run: Annotated[bool, typer.Option("--no-run", help="Train nothing; judge the runs that are there.")] = False,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML there.")] = None,
+    as_json: options.JsonOption = False,
+    seeds: Annotated[str, typer.Option("--seeds", help="Other seeds than the baseline's, such as 3,4,5.")] = "",
+    dataset: Annotated[str, typer.Option("--dataset", help="Where the baseline's data are, as parquet:DIR.")] = "",
+    data_dir: options.DataDirOption = None,
+    device: options.DeviceOption = "auto",
+    results: options.ResultsOption = RESULTS,
+    plugin: options.PluginOption = None,
+    teacher: options.TeacherOption = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes for small cohorts on a CPU; 0: as many as cores.")] = 0,
+) -> None:
+    """Train what the results folder lacks of a baseline's runs, and compare cell by cell.
+
+    Exits 0 if no cell is worse than the margin allows, 1 if one is (or is missing, failed or diverged), 3 if none is
+    but these seeds cannot tell for all, 2 for a mistake in the call. docs/statistics.md says how it is decided.
+    """
+    registry = registry_with(plugin)
+    imported = imported_teachers(teacher or [], registry)
+    bench = open_bench(
+        read_baseline(baseline),
+        registry,
+        results,
+        seeds=parse_seeds(seeds),
+        dataset=dataset or None,
+        data_dir=data_dir or default_data_dir(),
+        imported=[(architecture, digest) for architecture, (digest, _) in imported.items()],
+    )
+    if not no_run:
+        refuse_stale(bench)
+        how = Options(
+            device=resolve_device(device),
+            workers=workers,
+            command=command_line(),
+            plugin_files=tuple(plugin or ()),
+            dataset_spec=bench.expansion.grid.dataset,
+            data_dir=bench.data_dir,
+            imported=dict(imported.values()),
+        )
+        _train(bench, how)
+    report = judge_records(bench, margin=margin, alpha=alpha)
+    if junit:
+        junit.parent.mkdir(parents=True, exist_ok=True)
+        junit.write_bytes(as_junit(report))
+    print(json.dumps(report.as_json(), indent=1, ensure_ascii=False) if as_json else text(report))
+    raise typer.Exit(report.exit_code(allow_undecided=allow_undecided))
+
+
+def _train(bench: Bench, how: Options) -> None:
+    """Train what is lacking, with progress on standard error; after an interruption nothing is judged."""
+    plan = bench.plan
+    if not plan.pending:
+        return
+    say = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    say.print(f"{len(plan.pending)} of {len(plan.runs)} runs to train, {len(plan.teachers)} teachers first.")
+    epochs = sum(run.recipe.epochs for run in [*plan.teachers, *plan.pre_stages, *plan.pending])
+    display = LiveProgress(say, epochs) if say.is_terminal else PlainProgress(say, epochs)
+    stop = StopSignal()
+    summary = Summary()
+    with stop, display, bench.registry.observing(display):
+        summary = train(bench, plan, how, stop.requested)
+    for sentence in summary.skipped:
+        say.print(sentence)
+    if summary.interrupted:
+        say.print(f"Stopped; nothing was judged. To go on: {shlex.join(['kdbench', *sys.argv[1:]])}")
+        raise typer.Exit(stop.exit_code)

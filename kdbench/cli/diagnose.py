@@ -1,0 +1,76 @@
+"""`kdbench diagnose`: what a finished run's method says of every training image."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from kdbench.cli import options
+from kdbench.cli.figures import FormatOption, OutputOption, chosen, formats_of
+from kdbench.cli.options import RESULTS, imported_teachers, registry_with
+from kdbench.environment import resolve_device
+from kdbench.errors import UserError
+from kdbench.execution.reopen import reopen
+from kdbench.report.figures.samples import draw
+from kdbench.report.figures.style import save
+from kdbench.store.records import Store
+from kdbench.training.diagnosis import diagnose as diagnose_run
+from kdbench.training.diagnosis import diagnoses
+from kdbench.training.member import method_of
+
+
+def diagnose(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="A finished run that was kept with --keep-final.")],
+    output: OutputOption = Path("figures"),
+    format: FormatOption = "svg",
+    values: Annotated[str, typer.Option("--values", help="Only these values, comma-separated.")] = "",
+    as_json: options.JsonOption = False,
+    device: options.DeviceOption = "auto",
+    dataset: options.DatasetOption = "",
+    data_dir: options.DataDirOption = None,
+    results: options.ResultsOption = RESULTS,
+    plugin: options.PluginOption = None,
+    teacher: options.TeacherOption = None,
+) -> None:
+    """Evaluate what a method computes of single samples over the whole training set, and draw its distribution.
+
+    With the state at the end of training; images are not augmented, network and modules are in eval mode.
+    """
+    registry = registry_with(plugin)
+    formats = formats_of(format)
+    store = Store(results)
+    record = store.record(run_id)
+    if record is None:
+        raise UserError(f"there is no record of run '{run_id}' in {results}; `kdbench run --dry-run` lists run ids.")
+    if not diagnoses(method_of(record.run, registry)[0]):
+        raise UserError(f"method '{record.run.method}' tells nothing of single samples (it has no `diagnose`).")
+    loaded = registry.dataset(dataset or record.run.dataset).load(data_dir)
+    files = dict(imported_teachers(teacher or [], registry).values())
+    where = resolve_device(device)
+    member, taught_by = reopen(record, store, registry, loaded, where, files)
+    found = diagnose_run(member, taught_by, loaded, torch.arange(len(loaded.train.labels)), where)
+    if values:
+        found = {name: found[name] for name in chosen("--values", values, tuple(found))}
+    if as_json:
+        print(json.dumps({"run": run_id, "images": len(loaded.train.labels), "values": _summaries(found)}, indent=1))
+    else:
+        for name, summary in _summaries(found).items():
+            print(f"{name}: " + ", ".join(f"{key} {number:.4f}" for key, number in summary.items()))
+    figure = draw({name: value.numpy() for name, value in found.items()}, f"{record.run.title}, training set")
+    for kind in formats:
+        path = output / f"{run_id}-samples.{kind}"
+        save(figure, path, kind)
+        typer.echo(path, err=as_json)
+
+
+def _summaries(found: dict[str, torch.Tensor]) -> dict[str, dict[str, float]]:
+    levels = {"p5": 0.05, "median": 0.5, "p95": 0.95}
+    return {
+        name: {"mean": float(value.mean()), "std": float(value.std())}
+        | {key: float(torch.quantile(value.double(), level)) for key, level in levels.items()}
+        for name, value in found.items()
+    }

@@ -1,0 +1,87 @@
+"""`kdbench figures`: a grid's figures as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, cast, get_args
+
+import typer
+
+from kdbench.cli import options
+from kdbench.cli.options import RESULTS, open_session
+from kdbench.cli.stats import REFERENCES
+from kdbench.errors import UserError
+from kdbench.report.figures.catalogue import KINDS
+from kdbench.report.figures.catalogue import figures as draw
+from kdbench.report.figures.series import plots
+from kdbench.report.figures.style import Format, save
+from kdbench.report.paired import compare_to
+from kdbench.report.results import cell_results
+
+OutputOption = Annotated[Path, typer.Option("--output", "-o", help="The folder to write to.")]
+FormatOption = Annotated[str, typer.Option("--format", help="svg, png or both, comma-separated.")]
+
+
+def figures(
+    grid: options.GridOption,
+    output: OutputOption = Path("figures"),
+    format: FormatOption = "svg",
+    kinds: Annotated[str, typer.Option("--kinds", help=f"Only some of {', '.join(KINDS)}.")] = ",".join(KINDS),
+    reference: Annotated[str, typer.Option("--reference", help="Row of the forest plots; else kd or student.")] = "",
+    tables: options.TablesOption = "",
+    pairs: options.PairsOption = "",
+    methods: options.MethodsOption = "",
+    seeds: options.SeedsOption = "",
+    dataset: options.DatasetOption = "",
+    data_dir: options.DataDirOption = None,
+    settings: options.SetOption = None,
+    precision: options.PrecisionOption = "",
+    results: options.ResultsOption = RESULTS,
+    plugin: options.PluginOption = None,
+    teacher: options.TeacherOption = None,
+) -> None:
+    """Draw learning curves, paired differences, costs, loss terms and diagnostics, a file each. Trains nothing.
+
+    Give the options that the runs were made with. `kdbench diagnose` draws the distribution of one run's diagnostics.
+    """
+    session = open_session(
+        grid=grid,
+        tables=tables,
+        pairs=pairs,
+        methods=methods,
+        seeds=seeds,
+        dataset=dataset,
+        data_dir=data_dir,
+        settings=settings,
+        precision=precision,
+        results=results,
+        plugins=plugin,
+        teachers=teacher,
+    )
+    formats, wanted = formats_of(format), chosen("--kinds", kinds, KINDS)
+    records = {record.id: record for record in session.store.records()}
+    found = cell_results(session.expansion, records, session.registry)
+    rows = {cell.row.key for cell in session.expansion.cells}
+    references = [reference] if reference else [name for name in REFERENCES if name in rows][:1]
+    compared = [one for name in references for one in compare_to(found, name)]
+    shown = plots(session.expansion, found, records, session.registry)
+    if not shown:
+        raise UserError(f"no finished run of grid '{grid}' in {results}; `kdbench run --grid {grid}` makes them.")
+    for entry in draw(shown, compared, wanted):
+        for kind in formats:
+            path = output / f"{entry.name}.{kind}"
+            save(entry.figure, path, kind)
+            typer.echo(path)
+
+
+def formats_of(text: str) -> list[Format]:
+    """The formats that `--format` names."""
+    return [cast(Format, name) for name in chosen("--format", text, get_args(Format))]
+
+
+def chosen(option: str, text: str, known: tuple[str, ...]) -> list[str]:
+    """Comma-separated words that must all be known."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words or not set(words) <= set(known):
+        raise UserError(f"{option} takes {', '.join(known)}, comma-separated, not '{text}'.")
+    return words

@@ -1,0 +1,107 @@
+"""`kdbench list`: what is installed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import typer
+from tabulate import tabulate
+
+from kdbench.cli.options import JsonOption, PluginOption, registry_with
+from kdbench.plugins import Registry
+from kdbench.validation import read_yaml
+
+app = typer.Typer(help="What is installed, and which plugin brought it.", no_args_is_help=True)
+
+
+@app.command("methods")
+def methods(as_json: JsonOption = False, plugin: PluginOption = None) -> None:
+    """Distillation methods."""
+    registry = registry_with(plugin)
+    _print([_method(registry, name) for name in registry.usable("method")], as_json)
+
+
+def _method(registry: Registry, name: str) -> dict[str, Any]:
+    method = registry.method(name)
+    return {
+        "name": name,
+        "teacher": "yes" if method.needs_for(method.Params()).teacher else "no",
+        "from": registry.plugin_of("method", name).origin,
+        "citation": method.citation + (f" ({method.caveat})" if method.caveat else ""),
+    }
+
+
+@app.command("architectures")
+def architectures(as_json: JsonOption = False, plugin: PluginOption = None) -> None:
+    """Networks, with parameters for 100 classes."""
+    registry = registry_with(plugin)
+    _print([_architecture(registry, name) for name in registry.usable("architecture")], as_json)
+
+
+def _architecture(registry: Registry, name: str) -> dict[str, Any]:
+    import torch
+
+    architecture = registry.architecture(name)
+    with torch.device("meta"):
+        parameters = sum(p.numel() for p in architecture.build(100).parameters())
+    return {
+        "name": name,
+        "family": architecture.family,
+        "parameters": parameters,
+        "from": registry.plugin_of("architecture", name).origin,
+    }
+
+
+@app.command("datasets")
+def datasets(as_json: JsonOption = False, plugin: PluginOption = None) -> None:
+    """Data sets."""
+    registry = registry_with(plugin)
+    rows = [
+        {
+            "name": name,
+            "from": registry.plugin_of("dataset", name).origin,
+            "where": registry.dataset_source(name).locations(None),
+        }
+        for name in registry.usable("dataset")
+    ]
+    _print(rows, as_json)
+
+
+@app.command("grids")
+def grids(as_json: JsonOption = False, plugin: PluginOption = None) -> None:
+    """Grids."""
+    registry = registry_with(plugin)
+    rows = [
+        {
+            "name": name,
+            "from": registry.plugin_of("grid", name).origin,
+            "description": str(read_yaml(registry.grid_file(name)).get("description", "")),
+        }
+        for name in registry.usable("grid")
+    ]
+    _print(rows, as_json)
+
+
+@app.command("plugins")
+def plugins(as_json: JsonOption = False, plugin: PluginOption = None) -> None:
+    """Plugins, what each brought, and what is wrong with one."""
+    registry = registry_with(plugin)
+    rows = [
+        {
+            "name": found.name,
+            "distribution": found.distribution,
+            "version": found.version,
+            "brought": "; ".join(f"{kind}: {', '.join(names)}" for kind, names in found.brought.items()),
+            "error": found.error or "",
+        }
+        for found in registry.plugins
+    ]
+    _print(rows, as_json)
+
+
+def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+    else:
+        print(tabulate(rows, headers="keys", tablefmt="simple", maxcolwidths=[None, 60, None, 60, 60][: len(rows[0])]))

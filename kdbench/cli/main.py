@@ -1,0 +1,67 @@
+"""The `kdbench` command."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from kdbench.cli import (
+    baseline,
+    bench,
+    check,
+    compare,
+    diagnose,
+    doctor,
+    figures,
+    listing,
+    new_method,
+    report,
+    run,
+    show,
+    stats,
+    table,
+    teachers,
+    verify,
+)
+from kdbench.errors import UserError
+
+app = typer.Typer(
+    name="kdbench",
+    help="Benchmark harness for knowledge distillation: every method a plugin, every table a command.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run.run)
+app.command("table")(table.table)
+app.command("show")(show.show)
+app.command("verify")(verify.verify)
+app.command("new-method")(new_method.new_method)
+app.command("doctor")(doctor.doctor)
+app.command("stats")(stats.stats)
+app.command("report")(report.report)
+app.command("figures")(figures.figures)
+app.command("diagnose")(diagnose.diagnose)
+app.command("check")(check.check)
+app.command("compare")(compare.compare)
+app.add_typer(baseline.app, name="baseline")
+app.add_typer(bench.app, name="bench")
+app.add_typer(listing.app, name="list")
+app.add_typer(teachers.app, name="teachers")
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one sentence on standard error and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        typer.echo(f"kdbench: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("kdbench: stopped.", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""`kdbench new-method NAME`: a package of one's own to start from."""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+import re
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Annotated
+
+import typer
+
+from kdbench.cli.options import registry_with
+from kdbench.errors import UserError
+from kdbench.plugins import Registry
+
+#: File of the package ← template.
+FILES = {
+    "pyproject.toml": "pyproject.toml",
+    "README.md": "README.md",
+    "$module.py": "method.py",
+    "tests/conftest.py": "conftest.py",
+    "tests/test_$name.py": "test_method.py",
+}
+
+
+def new_method(
+    name: Annotated[str, typer.Argument(help="The method's name: lower-case letters, digits and underscores.")],
+    directory: Annotated[Path | None, typer.Option(help="Folder to write; by default kdbench-NAME.")] = None,
+) -> None:
+    """Write an installable package with one working method, its tests and a README."""
+    registry = registry_with(None)
+    words = names(name, registry)
+    folder = directory or Path(words["distribution"])
+    if folder.exists():
+        raise UserError(f"{folder} is already there; name another folder with --directory, or move it away.")
+    for path, template in FILES.items():
+        file = folder / Template(path).substitute(words)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        text = files("kdbench.templates").joinpath(f"{template}.template").read_text(encoding="utf-8")
+        file.write_text(Template(text).substitute(words), encoding="utf-8")
+    print(f"Wrote {folder}. Next:\n  python -m pip install -e {folder}\n  python -m pytest {folder}")
+
+
+def names(name: str, registry: Registry) -> dict[str, str]:
+    """What templates fill in for a method. Raises `UserError` for a name that cannot be one."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name) or keyword.iskeyword(name):
+        raise UserError(
+            f"'{name}' cannot be a method's name; take lower-case letters, digits and underscores, a letter first, and "
+            "no word of Python's own."
+        )
+    taken = {known.lower(): known for known in registry.names("method")}
+    if name in taken:
+        origin = registry.plugin_of("method", taken[name]).origin
+        raise UserError(f"method '{taken[name]}' is already there, from {origin}; take another name.")
+    module = f"kdbench_{name}"
+    if importlib.util.find_spec(module):
+        raise UserError(f"the module {module} of a method '{name}' is already installed; take another name.")
+    return {
+        "name": name,
+        "module": module,
+        "distribution": "kdbench-" + name.strip("_").replace("_", "-"),
+        "class_name": "".join(word[:1].upper() + word[1:] for word in name.split("_")),
+    }

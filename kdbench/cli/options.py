@@ -1,0 +1,173 @@
+"""Options that several commands share, and what they add up to."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kdbench.cells import Expansion
+from kdbench.data.dataset import DatasetSource
+from kdbench.errors import UserError
+from kdbench.grid import Selection, load_grid
+from kdbench.plugins import Registry, load_plugins
+from kdbench.store.records import Store
+from kdbench.store.weights import read_metadata
+from kdbench.validation import merged, read_value, validated
+
+GridOption = Annotated[str, typer.Option("--grid", help="A grid's name (`kdbench list grids`) or a YAML file.")]
+TablesOption = Annotated[str, typer.Option("--tables", help="Only these tables of the grid, comma-separated.")]
+PairsOption = Annotated[str, typer.Option("--pairs", help="Only these pairs, as teacher:student,teacher:student.")]
+MethodsOption = Annotated[str, typer.Option("--methods", help="Only these methods, comma-separated.")]
+SeedsOption = Annotated[str, typer.Option("--seeds", help="Seeds, such as 0,1,2.")]
+DatasetOption = Annotated[str, typer.Option("--dataset", help="Another data set, such as parquet:DIR.")]
+DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where data sets lie.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a recipe or a method: recipe.epochs=2, dskd.beta=10. May be repeated."),
+]
+PrecisionOption = Annotated[str, typer.Option("--precision", help="fp32, tf32 or bf16; the same as recipe.precision.")]
+ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of records, checkpoints and weights.")]
+PluginOption = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with hooks. May be repeated.")]
+TeacherOption = Annotated[
+    list[str] | None,
+    typer.Option("--teacher", help="Use imported weights: ARCH=FILE (`kdbench teachers import`). May be repeated."),
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+ConcurrencyOption = Annotated[
+    str, typer.Option("--concurrency", help="GPU streams that the runs of a cohort share; auto measures it once.")
+]
+
+RESULTS = Path("results/runs")
+
+
+@dataclass(frozen=True)
+class Session:
+    """A grid opened on its data set and results folder."""
+
+    registry: Registry
+    source: DatasetSource
+    data_dir: Path | None
+    expansion: Expansion
+    store: Store
+    imported: dict[str, Path]
+
+
+def registry_with(plugins: list[Path] | None) -> Registry:
+    """All plugins; what is wrong with one is said on standard error."""
+    registry = load_plugins(tuple(plugins or ()))
+    for problem in registry.problems:
+        typer.echo(f"kdbench: warning: {problem}", err=True)
+    return registry
+
+
+def open_session(
+    *,
+    grid: str,
+    tables: str,
+    pairs: str,
+    methods: str,
+    seeds: str,
+    dataset: str,
+    data_dir: Path | None,
+    settings: list[str] | None,
+    precision: str,
+    results: Path,
+    plugins: list[Path] | None,
+    teachers: list[str] | None,
+) -> Session:
+    """Everything the shared options say. Raises `UserError` for whatever is wrong with them."""
+    registry = registry_with(plugins)
+    recipe, params = parse_settings(settings or [])
+    if precision:
+        recipe["precision"] = precision
+    selection = validated(
+        Selection,
+        {
+            "tables": _words(tables),
+            "pairs": _words(pairs),
+            "methods": _words(methods),
+            "seeds": parse_seeds(seeds),
+            "dataset": dataset or None,
+            "recipe": recipe,
+            "params": {_method_name(registry, name): values for name, values in params.items()},
+        },
+        "command line",
+    )
+    chosen = load_grid(grid, registry, selection)
+    source = registry.dataset(chosen.dataset)
+    data_dir = data_dir or default_data_dir()
+    imported = imported_teachers(teachers or [], registry)
+    digests = {architecture: digest for architecture, (digest, _) in imported.items()}
+    expansion = Expansion(chosen, registry, source.info(data_dir), digests)
+    return Session(registry, source, data_dir, expansion, Store(results), dict(imported.values()))
+
+
+def default_data_dir() -> Path | None:
+    """Where data sets lie if no option says so: the environment variable KDBENCH_DATA."""
+    folder = os.environ.get("KDBENCH_DATA")
+    return Path(folder) if folder else None
+
+
+def _method_name(registry: Registry, name: str) -> str:
+    return registry.method(name).name
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """The numbers of a `--seeds` option."""
+    try:
+        seeds = tuple(int(word) for word in _words(text))
+    except ValueError:
+        raise UserError(f"--seeds takes whole numbers such as 0,1,2, not '{text}'.") from None
+    if len(set(seeds)) < len(seeds) or any(seed < 0 for seed in seeds):
+        raise UserError(f"--seeds takes distinct numbers from 0, not '{text}'.")
+    return seeds
+
+
+def parse_settings(settings: list[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """(`recipe.…` values, values by method) of `--set` options."""
+    recipe: dict[str, Any] = {}
+    params: dict[str, dict[str, Any]] = {}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        owner, dot, key = path.strip().partition(".")
+        if not (equals and dot and owner and key):
+            raise UserError(f"--set takes recipe.KEY=VALUE or METHOD.PARAMETER=VALUE, not '{setting}'.")
+        value = read_value(text, f"--set {path}")
+        if owner == "recipe":
+            nested: Any = value
+            for part in reversed(key.split(".")):
+                nested = {part: nested}
+            recipe = merged(recipe, nested)
+        else:
+            params.setdefault(owner, {})[key] = value
+    return recipe, params
+
+
+def parse_concurrency(text: str) -> int:
+    """The number of a `--concurrency` option; 0 for `auto`."""
+    if text == "auto":
+        return 0
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise UserError(f"--concurrency takes auto or a number from 1, not '{text}'.")
+    return int(text)
+
+
+def imported_teachers(teachers: list[str], registry: Registry) -> dict[str, tuple[str, Path]]:
+    """Architecture → (sha256 of its tensors, file) of `--teacher` options."""
+    found: dict[str, tuple[str, Path]] = {}
+    for text in teachers:
+        name, equals, file = text.partition("=")
+        if not (equals and name and file):
+            raise UserError(f"--teacher takes ARCH=FILE, not '{text}'.")
+        found[registry.architecture(name).name] = (read_metadata(Path(file))["sha256"], Path(file))
+    return found

@@ -1,0 +1,94 @@
+"""`kdbench report`: a grid's tables, figures and provenance as one HTML file."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kdbench.cli import options
+from kdbench.cli.options import RESULTS, Session, open_session
+from kdbench.cli.stats import REFERENCES
+from kdbench.environment import command_line
+from kdbench.errors import UserError
+from kdbench.report.page.render import render
+from kdbench.report.page.watch import Watch, serve
+from kdbench.store.files import write_atomically
+
+
+def report(
+    grid: options.GridOption,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("report.html"),
+    reference: Annotated[
+        list[str] | None,
+        typer.Option("--reference", help="Row to compare with, METHOD or METHOD/VARIANT; else kd and student."),
+    ] = None,
+    figures: Annotated[bool, typer.Option("--figures/--no-figures", help="With figures, which take seconds.")] = True,
+    watch: Annotated[bool, typer.Option("--watch", help="Serve it on 127.0.0.1 and follow the records.")] = False,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port for --watch; 0: a free one.")] = 8765,
+    tables: options.TablesOption = "",
+    pairs: options.PairsOption = "",
+    methods: options.MethodsOption = "",
+    seeds: options.SeedsOption = "",
+    dataset: options.DatasetOption = "",
+    data_dir: options.DataDirOption = None,
+    settings: options.SetOption = None,
+    precision: options.PrecisionOption = "",
+    results: options.ResultsOption = RESULTS,
+    plugin: options.PluginOption = None,
+    teacher: options.TeacherOption = None,
+) -> None:
+    """Write a grid's page: one self-contained HTML file. Trains nothing.
+
+    Give the options that the runs were made with: a run of another recipe or data set is another run.
+    """
+    session = open_session(
+        grid=grid,
+        tables=tables,
+        pairs=pairs,
+        methods=methods,
+        seeds=seeds,
+        dataset=dataset,
+        data_dir=data_dir,
+        settings=settings,
+        precision=precision,
+        results=results,
+        plugins=plugin,
+        teachers=teacher,
+    )
+    command = command_line()
+    if watch:
+        folder = session.store.record_path("any").parent
+        following = Watch(folder, lambda: page(session, command, reference, figures=figures, watched=True))
+        try:
+            serve(following, port, typer.echo, threading.Event())
+        except OSError as error:
+            raise UserError(f"port {port} cannot be served ({error.strerror}); give another --port.") from None
+        return
+    write_report(session, output, command, reference, figures=figures)
+    typer.echo(f"report: {output}")
+
+
+def write_report(
+    session: Session, path: Path, command: str, references: list[str] | None = None, *, figures: bool = True
+) -> None:
+    """Write the page of a session's grid. `command` is what the page says makes it again."""
+    write_atomically(path, page(session, command, references, figures=figures).encode())
+
+
+def page(
+    session: Session, command: str, references: list[str] | None = None, *, figures: bool = True, watched: bool = False
+) -> str:
+    """The page of a session's grid as text. `UserError` for a damaged record or an unknown reference."""
+    rows = {cell.row.key for cell in session.expansion.cells}
+    return render(
+        session.expansion,
+        {record.id: record for record in session.store.records()},
+        session.registry,
+        command=command,
+        references=references or [name for name in REFERENCES if name in rows],
+        with_figures=figures,
+        watched=watched,
+    )

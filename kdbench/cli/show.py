@@ -1,0 +1,112 @@
+"""`kdbench show METHOD`: what a method computes, with its numbers filled in."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import typing
+from typing import Annotated, Any
+
+import typer
+
+from kdbench.cells import method_params
+from kdbench.cli.options import JsonOption, PluginOption, SetOption, parse_settings, registry_with
+from kdbench.environment import source_file
+from kdbench.method import Method, MethodParams
+from kdbench.plugins import Registry
+
+
+def show(
+    method: Annotated[str, typer.Argument(help="A method's name (`kdbench list methods`).")],
+    settings: SetOption = None,
+    plugin: PluginOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a method's formula with its weights, its parameters with their defaults, and its citation."""
+    registry = registry_with(plugin)
+    found = registry.method(method)
+    values = parse_settings(settings or [])[1].get(found.name, {})
+    described = describe(found, method_params(found, values), registry)
+    print(json.dumps(described, indent=1, ensure_ascii=False) if as_json else _text(described))
+
+
+def describe(method: type[Method], params: MethodParams, registry: Registry) -> dict[str, Any]:
+    """Everything `kdbench show` prints, as plain data."""
+    needs = method.needs_for(params)
+    path, digest = source_file(method)
+    return {
+        "name": method.name,
+        "caveat": method.caveat,
+        "citation": method.citation,
+        "formula": formula(method, params),
+        "description": inspect.cleandoc(method.__doc__ or ""),
+        "parameters": [_parameter(name, params) for name in type(params).model_fields],
+        "needs": {"student": needs.student, "teacher": needs.teacher, "batch": needs.batch},
+        "pre_stage": method.pre_stage(params) is not None,
+        "kept_at_deployment": method.kept,
+        "plugin": registry.plugin_of("method", method.name).origin,
+        "source": path,
+        "source_sha256": digest,
+    }
+
+
+def formula(method: type[Method], params: MethodParams) -> str:
+    """total = Σ weight × term, with the parameters' values."""
+    values = params.model_dump(mode="json")
+    terms = [
+        f"{weight:g} × {method.formula[name].format(**values)}   [{name}]"
+        for name, weight in method.weights(params).items()
+    ]
+    return "total = " + "\n      + ".join(terms)
+
+
+def _parameter(name: str, params: MethodParams) -> dict[str, Any]:
+    field = type(params).model_fields[name]
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    return {
+        "name": name,
+        "type": _type_name(field.annotation),
+        "value": params.model_dump(mode="json")[name],
+        "default": field.default,
+        "description": field.description or "",
+        "paper": extra.get("paper", ""),
+        "alternatives": extra.get("alternatives", ""),
+    }
+
+
+def _type_name(annotation: Any) -> str:
+    if typing.get_origin(annotation) is typing.Literal:
+        return " | ".join(map(str, typing.get_args(annotation)))
+    if isinstance(annotation, type) and not typing.get_args(annotation):
+        return annotation.__name__
+    return " | ".join(map(_type_name, typing.get_args(annotation))) if _is_union(annotation) else str(annotation)
+
+
+def _is_union(annotation: Any) -> bool:
+    import types
+
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+
+
+def _text(described: dict[str, Any]) -> str:
+    lines = [described["name"] + (f" ({described['caveat']})" if described["caveat"] else "")]
+    lines += [described["citation"], "", described["formula"], "", described["description"], "", "Parameters"]
+    for parameter in described["parameters"]:
+        changed = "" if parameter["value"] == parameter["default"] else f" (default {parameter['default']})"
+        lines.append(f"  {parameter['name']} = {parameter['value']}{changed}   [{parameter['type']}]")
+        lines.append(f"      {parameter['description']}")
+        lines += [f"      paper: {parameter['paper']}"] if parameter["paper"] else []
+        lines += [f"      alternatives: {parameter['alternatives']}"] if parameter["alternatives"] else []
+    if not described["parameters"]:
+        lines.append("  none")
+    needs = described["needs"]
+    lines += [
+        "",
+        f"Reads: student {', '.join(needs['student'])}; teacher {', '.join(needs['teacher']) or 'none'}"
+        + (f"; batch {', '.join(needs['batch'])}" if needs["batch"] else ""),
+    ]
+    lines += ["Trains a pre-stage on the frozen teacher first."] if described["pre_stage"] else []
+    lines += [f"Keeps at deployment: {', '.join(described['kept_at_deployment'])}"] * bool(
+        described["kept_at_deployment"]
+    )
+    return "\n".join([*lines, f"Plugin: {described['plugin']}; {described['source']}"])

@@ -1,0 +1,75 @@
+"""`kdbench stats`: which differences in a grid's tables mean something."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from kdbench.cli import options
+from kdbench.cli.options import RESULTS, Session, open_session
+from kdbench.environment import resolve_device
+from kdbench.execution.teachers import TeacherShelf
+from kdbench.report.evidence import EvidenceFormat, evidence, render
+from kdbench.report.predictions import CellPredictions, Predictor
+from kdbench.report.results import CellResult, cell_results
+
+#: What methods are measured against unless told otherwise, where the grid has them.
+REFERENCES = ("kd", "student")
+
+
+def stats(
+    grid: options.GridOption,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option("--reference", help="Row to compare with, METHOD or METHOD/VARIANT; else kd and student."),
+    ] = None,
+    predictions: Annotated[
+        bool,
+        typer.Option("--predictions", help="Add agreement with the teacher and calibration; needs kdbench[metrics]."),
+    ] = False,
+    device: options.DeviceOption = "auto",
+    format: Annotated[EvidenceFormat, typer.Option("--format", help="Output format.")] = "text",
+    tables: options.TablesOption = "",
+    pairs: options.PairsOption = "",
+    methods: options.MethodsOption = "",
+    seeds: options.SeedsOption = "",
+    dataset: options.DatasetOption = "",
+    data_dir: options.DataDirOption = None,
+    settings: options.SetOption = None,
+    precision: options.PrecisionOption = "",
+    results: options.ResultsOption = RESULTS,
+    plugin: options.PluginOption = None,
+    teacher: options.TeacherOption = None,
+) -> None:
+    """Print paired differences, gains over all pairs, the comparison with the paper, and costs. Trains nothing.
+
+    Give the options that the runs were made with. docs/statistics.md says how each number is formed.
+    """
+    session = open_session(
+        grid=grid,
+        tables=tables,
+        pairs=pairs,
+        methods=methods,
+        seeds=seeds,
+        dataset=dataset,
+        data_dir=data_dir,
+        settings=settings,
+        precision=precision,
+        results=results,
+        plugins=plugin,
+        teachers=teacher,
+    )
+    records = {record.id: record for record in session.store.records()}
+    found = cell_results(session.expansion, records, session.registry)
+    rows = {cell.row.key for cell in session.expansion.cells}
+    references = reference or [name for name in REFERENCES if name in rows]
+    predicted = _predictions(session, found, device) if predictions else []
+    print(render(evidence(found, records, session.registry, references, predicted), format))
+
+
+def _predictions(session: Session, results: list[CellResult], device: str) -> list[CellPredictions]:
+    where = resolve_device(device)
+    dataset = session.source.load(session.data_dir)
+    shelf = TeacherShelf(session.store, session.registry, dataset, where, session.imported)
+    return Predictor(session.store, session.registry, dataset, where, shelf).predictions(results)

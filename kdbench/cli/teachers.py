@@ -1,0 +1,149 @@
+"""`kdbench teachers`: train, import and list teachers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from tabulate import tabulate
+
+from kdbench.cli import options
+from kdbench.cli.options import RESULTS, parse_settings, registry_with
+from kdbench.cli.progress import PlainProgress
+from kdbench.data.dataset import DatasetSource
+from kdbench.environment import command_line, resolve_device
+from kdbench.errors import UserError
+from kdbench.execution.interrupt import StopSignal
+from kdbench.execution.local import Options, execute
+from kdbench.execution.plan import Plan
+from kdbench.recipe import load_recipe
+from kdbench.run import Run
+from kdbench.store.records import Store
+from kdbench.store.weights import load_weights, save_weights
+from kdbench.store.zoo import read_zoo_checkpoint
+from kdbench.training.evaluation import evaluate
+
+app = typer.Typer(help="Train, import and list teachers.", no_args_is_help=True)
+CrdRecipe = Annotated[str, typer.Option("--recipe", help="A recipe's name.")]
+
+
+@app.command("train")
+def train(
+    architecture: Annotated[str, typer.Argument(help="A network's name (`kdbench list architectures`).")],
+    dataset: Annotated[str, typer.Option("--dataset")] = "cifar100",
+    recipe: CrdRecipe = "crd240",
+    settings: options.SetOption = None,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    data_dir: options.DataDirOption = None,
+    device: options.DeviceOption = "auto",
+    results: options.ResultsOption = RESULTS,
+    plugin: options.PluginOption = None,
+) -> None:
+    """Train a teacher as a grid with this data set and recipe would, so that the grid finds it done."""
+    registry = registry_with(plugin)
+    network = registry.architecture(architecture)
+    source = registry.dataset(dataset)
+    overrides, params = parse_settings(settings or [])
+    if params:
+        raise UserError("a teacher is trained without a method; `--set` takes only recipe.KEY=VALUE here.")
+    run = Run(
+        role="teacher",
+        dataset=source.info(data_dir).name,
+        teacher=None,
+        student=network.name,
+        method="supervised",
+        params={},
+        recipe=load_recipe(recipe, overrides).resolved(network.family),
+        seed=seed,
+    )
+    store = Store(results)
+    record = store.record(run.id)
+    if record and record.status == "done":
+        print(f"{run.title} is trained: {record.top1_last:.2f} %, {store.weights_path(run.id)}")
+        return
+    chosen = resolve_device(device)
+    loaded = source.load(data_dir)
+    say = Console(soft_wrap=True, highlight=False, markup=False)
+    with StopSignal() as stop, registry.observing(PlainProgress(say, run.recipe.epochs)):
+        how = Options(device=chosen, command=command_line())
+        summary = execute(Plan([run], {}, []), store, registry, loaded, how, stop.requested)
+    if summary.interrupted:
+        say.print("Stopped; give the same command again to go on.")
+        raise typer.Exit(stop.exit_code)
+    if summary.count("done"):
+        print(f"weights: {store.weights_path(run.id)}")
+    else:
+        raise typer.Exit(1)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A checkpoint of RepDistiller's or mdistiller's zoo.")],
+    arch: Annotated[str, typer.Option("--arch", help="The network it holds.")],
+    num_classes: Annotated[int, typer.Option("--num-classes", min=2)] = 100,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: FILE with .safetensors.")] = None,
+    dataset: Annotated[str, typer.Option("--dataset", help="Where to measure it, if the data are there.")] = "cifar100",
+    data_dir: options.DataDirOption = None,
+    device: options.DeviceOption = "auto",
+    plugin: options.PluginOption = None,
+) -> None:
+    """Turn a zoo's checkpoint into a safetensors file, without running anything that the file contains."""
+    registry = registry_with(plugin)
+    network = registry.architecture(arch)
+    target = output or file.with_suffix(".safetensors")
+    if target.exists():
+        raise UserError(f"{target} already exists and is not overwritten; remove it or choose another name with -o.")
+    tensors = read_zoo_checkpoint(file, network, num_classes)
+    model = network.build(num_classes)
+    model.load_state_dict(tensors)
+    metadata = {"source": file.name}
+    source = registry.dataset(dataset)
+    unmeasured = _cannot_measure(source, data_dir, num_classes)
+    if unmeasured:
+        print(f"not measured: {unmeasured}")
+    else:
+        chosen = resolve_device(device)
+        loaded = source.load(data_dir)
+        top1, _ = evaluate(model.to(chosen), loaded, loaded.test.to(chosen), load_recipe("crd240").autocast)
+        print(f"{network.name} on {loaded.info.name}: {top1:.2f} % top-1")
+        metadata[f"top1 {loaded.info.name}"] = repr(top1)
+    digest = save_weights(tensors, target, network.name, num_classes, metadata)
+    load_weights(network.build(num_classes), target, network.name)
+    print(f"{target}: {network.name}, {num_classes} classes, sha256 {digest}")
+    print(f"to use it: kdbench run … --teacher {network.name}={target}")
+
+
+def _cannot_measure(source: DatasetSource, data_dir: Path | None, num_classes: int) -> str | None:
+    info = source.info(data_dir)
+    if info.num_classes != num_classes:
+        return f"{info.name} has {info.num_classes} classes, the network {num_classes}"
+    if not source.available(data_dir):
+        return f"{info.name} is not on this machine ({source.locations(data_dir)})"
+    return None
+
+
+@app.command("list")
+def list_(results: options.ResultsOption = RESULTS, as_json: options.JsonOption = False) -> None:
+    """Teachers that were trained into a results folder."""
+    store = Store(results)
+    rows = [
+        {
+            "teacher": record.run.student,
+            "dataset": record.run.dataset,
+            "epochs": record.run.recipe.epochs,
+            "seed": record.run.seed,
+            "status": record.status,
+            "top1_last": record.top1_last if record.status == "done" else None,
+            "sha256": record.weights_sha256,
+            "weights": str(store.weights_path(record.id)),
+        }
+        for record in store.records()
+        if record.run.role == "teacher"
+    ]
+    if as_json:
+        print(json.dumps(rows, indent=1))
+    else:
+        print(tabulate(rows, headers="keys") if rows else f"no teachers in {results} yet")

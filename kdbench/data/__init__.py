@@ -1,0 +1,25 @@
+"""Data sets as uint8 tensors, and batches of them on the device."""
+
+from kdbench.data.augment import Augmentation
+from kdbench.data.batches import Batches, eval_batches, gather_batch
+from kdbench.data.cifar100 import Cifar100
+from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, Split, make_dataset, resolve_dataset
+from kdbench.data.digits import Digits
+from kdbench.data.parquet import Parquet
+
+#: The data sets that come with kdbench.
+BUILTIN_SOURCES: tuple[DatasetSource, ...] = (Digits(), Cifar100(), Parquet())
+
+__all__ = [
+    "BUILTIN_SOURCES",
+    "Augmentation",
+    "Batches",
+    "Dataset",
+    "DatasetInfo",
+    "DatasetSource",
+    "Split",
+    "eval_batches",
+    "gather_batch",
+    "make_dataset",
+    "resolve_dataset",
+]

@@ -1,0 +1,18 @@
+"""Errors a user can mend."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """What is wrong, where, and what to do, in one sentence; the command line prints it and exits with code 2."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str], listing: str | None = None) -> UserError:
+    """The error for a name that is not registered: names the nearest one and the command that lists all."""
+    names = sorted(known)
+    by_lower = {candidate.lower(): candidate for candidate in names}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    guess = f"; did you mean '{by_lower[near[0]]}'?" if near else f"; known: {', '.join(names) or 'none'}."
+    hint = f" `{listing}` lists them." if listing else ""
+    return UserError(f"unknown {kind} '{name}'{guess}{hint}")

@@ -1,0 +1,63 @@
+"""Memory that a cohort takes, told before it is trained by a forward pass without data or memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from kdbench.data.dataset import DatasetInfo
+from kdbench.plugins import Registry
+from kdbench.run import Run
+from kdbench.training.member import method_of
+
+
+class Footprint:
+    """Bytes of cohorts on one data set; the methods' own modules and the libraries' workspaces are not counted."""
+
+    def __init__(self, registry: Registry, info: DatasetInfo):
+        self._registry = registry
+        self._info = info
+        self._trained: dict[tuple[str, int], int] = {}
+
+    def cohort(self, runs: Iterable[Run]) -> int:
+        """Images and labels, the teacher, each run's network in training, and what methods declare to keep."""
+        runs = list(runs)
+        size = self._info.input_size
+        data = (self._info.train_size + self._info.test_size) * (3 * size * size + torch.int64.itemsize)
+        teachers = {run.teacher.architecture for run in runs if run.teacher}
+        return data + sum(map(self._weights, teachers)) + sum(map(self._run, runs))
+
+    def _run(self, run: Run) -> int:
+        key = run.student, run.recipe.batch_size
+        if key not in self._trained:
+            self._trained[key] = training_bytes(self._build(run.student), *key[1:], self._info.input_size)
+        method, params = method_of(run, self._registry)
+        return self._trained[key] + method.memory_bytes(params, self._info.train_size)
+
+    def _weights(self, architecture: str) -> int:
+        return sum(parameter.nbytes for parameter in self._build(architecture).parameters())
+
+    def _build(self, architecture: str) -> nn.Module:
+        with torch.device("meta"):
+            return self._registry.architecture(architecture).build(self._info.num_classes)
+
+
+def training_bytes(model: nn.Module, batch_size: int, input_size: int) -> int:
+    """Weights, gradients and momenta of a model on the meta device, and what its forward pass keeps for the backward
+    pass of a batch, in float32.
+    """
+    weights = sum(parameter.nbytes for parameter in model.parameters())
+    own = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        # Operators share what they keep; a storage counts once.
+        kept[tensor.untyped_storage()._cdata] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model(torch.empty(batch_size, 3, input_size, input_size, device="meta"))
+    activations = sum(t.untyped_storage().nbytes() for storage, t in kept.items() if storage not in own)
+    return 3 * weights + activations

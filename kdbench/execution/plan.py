@@ -1,0 +1,70 @@
+"""The plan: what is done, what is left, which teachers it takes, and which runs train together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kdbench.cells import distinct
+from kdbench.run import Run
+from kdbench.store.records import Record, Store
+from kdbench.training.checkpoint import read_progress
+
+#: Members of a cohort share one machine's memory; more runs of a kind form further cohorts.
+MAX_COHORT = 16
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Distinct runs of a grid against a results folder.
+
+    `records` holds what is finished, by run id: done, or diverged (which would diverge again). `teachers` and
+    `pre_stages` are the runs that the pending ones rest on and that are not done; `all_teachers` also those that are.
+    """
+
+    runs: list[Run]
+    records: dict[str, Record]
+    all_teachers: list[Run]
+
+    @property
+    def pending(self) -> list[Run]:
+        """Runs that are still to be trained."""
+        return [run for run in self.runs if run.id not in self.records]
+
+    @property
+    def teachers(self) -> list[Run]:
+        """Teachers that the pending runs need and that are not trained yet."""
+        needed = distinct(run.teacher.trained_by for run in self.pending if run.teacher and run.teacher.trained_by)
+        return [run for run in needed if run.id not in self.records]
+
+    @property
+    def pre_stages(self) -> list[Run]:
+        """Pre-stages that the pending runs need and that are not trained yet."""
+        needed = distinct(run.pre_stage for run in self.pending if run.pre_stage)
+        return [run for run in needed if run.id not in self.records]
+
+
+def make_plan(runs: Iterable[Run], store: Store) -> Plan:
+    """The plan for `runs`; failed runs count as not done, since what made them fail may be mended."""
+    wanted = distinct(runs)
+    teachers = distinct(run.teacher.trained_by for run in wanted if run.teacher and run.teacher.trained_by)
+    pre_stages = distinct(run.pre_stage for run in wanted if run.pre_stage)
+    records = {}
+    for run in [*wanted, *teachers, *pre_stages]:
+        record = store.record(run.id)
+        if record and record.status != "failed":
+            records[run.id] = record
+    return Plan(wanted, records, teachers)
+
+
+def cohorts(runs: Iterable[Run], store: Store) -> list[list[Run]]:
+    """Runs grouped by data set, teacher, recipe (but for the learning rate), seed, and how far they have come."""
+    groups: dict[tuple[object, ...], list[Run]] = {}
+    for run in runs:
+        recipe = run.recipe.model_copy(update={"lr": 0.0}).model_dump_json()
+        position = read_progress(store.checkpoint_path(run.id), run.id).position
+        teacher = run.teacher.key if run.teacher else None
+        groups.setdefault((run.role, run.dataset, teacher, recipe, run.seed, position), []).append(run)
+    return [
+        group[start : start + MAX_COHORT] for group in groups.values() for start in range(0, len(group), MAX_COHORT)
+    ]

@@ -1,0 +1,70 @@
+"""Trained teachers and pre-stages, brought back from their files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from kdbench.data.dataset import Dataset
+from kdbench.method import Build, Method
+from kdbench.model import place
+from kdbench.plugins import Registry
+from kdbench.run import Run, Teacher
+from kdbench.store.records import Store
+from kdbench.store.weights import load_weights, read_metadata
+from kdbench.training.member import FrozenTeacher, method_of
+
+
+class TeacherShelf:
+    """Frozen teachers by key, each loaded once. `imported` maps the sha256 of imported weights to their file."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        dataset: Dataset,
+        device: torch.device,
+        imported: Mapping[str, Path],
+    ):
+        self._store = store
+        self._registry = registry
+        self._dataset = dataset
+        self._device = device
+        self._imported = imported
+        self._loaded: dict[str, FrozenTeacher] = {}
+
+    def teacher(self, teacher: Teacher) -> FrozenTeacher:
+        """The teacher on the device, in eval mode, without gradients. Raises `UserError` if its file does not fit."""
+        if teacher.key not in self._loaded:
+            self._loaded[teacher.key] = self._load(teacher)
+        return self._loaded[teacher.key]
+
+    def _load(self, teacher: Teacher) -> FrozenTeacher:
+        info = self._dataset.info
+        architecture = self._registry.architecture(teacher.architecture)
+        network = architecture.build(info.num_classes)
+        if teacher.trained_by:
+            record = self._store.record(teacher.trained_by.id)
+            top1 = record.top1_last if record else None
+            path = self._store.weights_path(teacher.trained_by.id)
+        else:
+            path = self._imported[str(teacher.imported)]
+            measured = read_metadata(path).get(f"top1 {info.name}")
+            top1 = float(measured) if measured else None
+        metadata = load_weights(network, path, architecture.name)
+        place(network, self._device).eval().requires_grad_(False)
+        return FrozenTeacher(network, architecture.shapes(info.num_classes, info.input_size), metadata["sha256"], top1)
+
+    def pre_stage(self, run: Run) -> Method:
+        """A trained pre-stage, frozen."""
+        assert run.teacher is not None
+        teacher = self.teacher(run.teacher)
+        method_class, params = method_of(run, self._registry)
+        labels, batch_size = self._dataset.train.labels, run.recipe.batch_size
+        # As `Member` builds it for training: the network it sees as its student is the teacher.
+        build = Build(teacher.network, teacher.shapes, labels, batch_size, teacher.network, teacher.shapes)
+        method = method_class(params, build)
+        load_weights(method, self._store.weights_path(run.id), run.student)
+        return place(method, self._device).eval().requires_grad_(False)

@@ -1,0 +1,206 @@
+"""Training of one cohort with its files: checkpoints while it goes on, weights and a record when a run ends."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kdbench.data.dataset import Dataset
+from kdbench.environment import environment, peak_memory, source_file
+from kdbench.execution.memory import DoesNotFit, in_halves
+from kdbench.execution.teachers import TeacherShelf
+from kdbench.flops import forward_flops
+from kdbench.plugins import Registry
+from kdbench.run import Run
+from kdbench.store.records import Cost, Epoch, Failure, Record, Source, Status, Store
+from kdbench.store.weights import save_weights
+from kdbench.training.checkpoint import Progress, load_checkpoint, read_progress, save_checkpoint
+from kdbench.training.cohort import Cohort, failure_of
+from kdbench.training.member import FrozenTeacher, Member, method_of
+
+
+class Trainer:
+    """Trains cohorts on one device. `emit(hook, **event)` hears of every lifecycle event; `keep_final` keeps the whole
+    state of finished runs.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        dataset: Dataset,
+        device: torch.device,
+        *,
+        imported: Mapping[str, Path],
+        checkpoint_seconds: float,
+        command: str,
+        stop_requested: Callable[[], bool],
+        emit: Callable[..., None],
+        keep_final: bool = False,
+        lanes: int = 1,
+        deterministic: bool = False,
+    ):
+        self.store = store
+        self.registry = registry
+        self.dataset = dataset
+        self.device = device
+        self.checkpoint_seconds = checkpoint_seconds
+        self.command = command
+        self.stop_requested = stop_requested
+        self.emit = emit
+        self.keep_final = keep_final
+        self.lanes = lanes
+        self.deterministic = deterministic
+        self._shelf = TeacherShelf(store, registry, dataset, device, imported)
+
+    def train(self, runs: list[Run]) -> list[Record]:
+        """Train one cohort, in parts if it does not fit into memory; the records of its runs.
+
+        Raises `Interrupted` when asked to stop, all state written.
+        """
+        return in_halves(runs, self.store, self._train, self._too_large)
+
+    def _train(self, runs: list[Run]) -> list[Record]:
+        teacher = self._shelf.teacher(runs[0].teacher) if runs[0].teacher else None
+        recorder = _Recorder(self, teacher, len(runs))
+        members = {}
+        try:
+            for run in runs:
+                member = self._member(run, teacher, recorder)
+                if member:
+                    members[run.id] = member
+                    self.emit("kdbench_run_started", run=run)
+            if members:
+                cohort = Cohort(
+                    members, teacher, self.dataset, self.device, lanes=self.lanes, deterministic=self.deterministic
+                )
+                recorder.samples = cohort.samples_seen
+                cohort.train(recorder)
+        except torch.OutOfMemoryError as error:
+            ended = {record.id for record in recorder.records}
+            left = [run for run in runs if run.id not in ended]
+            raise DoesNotFit(recorder.records, left, " ".join(str(error).split())) from None
+        return recorder.records
+
+    def _too_large(self, run: Run, reason: str) -> Record:
+        recorder = _Recorder(self, self._shelf.teacher(run.teacher) if run.teacher else None, 1)
+        progress = read_progress(self.store.checkpoint_path(run.id), run.id)
+        failure = Failure(reason=f"does not fit into memory even alone: {reason}", epoch=progress.epoch)
+        recorder.write(run, progress, "failed", failure)
+        return recorder.records[0]
+
+    def _member(self, run: Run, teacher: FrozenTeacher | None, recorder: _Recorder) -> tuple[Member, Progress] | None:
+        """The run as it stands; None, and a record that says why, if it cannot even be built."""
+        path = self.store.checkpoint_path(run.id)
+        progress = read_progress(path, run.id)
+        try:
+            pre_stage = self._shelf.pre_stage(run.pre_stage) if run.pre_stage else None
+            member = Member(run, self.registry, self.dataset, teacher, pre_stage, self.device)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            recorder.write(run, progress, "failed", failure_of(error, progress.epoch))
+            return None
+        if path.exists():
+            load_checkpoint(path, member)
+        return member, progress
+
+
+class _Recorder:
+    """Listens to a cohort and puts on disk what it hears."""
+
+    def __init__(self, trainer: Trainer, teacher: FrozenTeacher | None, size: int):
+        self._trainer = trainer
+        self._teacher = teacher
+        self._size = size
+        self._started = _now()
+        self._written: dict[str, float] = {}
+        self._began = time.monotonic()
+        self.records: list[Record] = []
+        self.samples = 0
+
+    def stop_requested(self) -> bool:
+        return self._trainer.stop_requested()
+
+    def epoch_ended(self, member: Member, epoch: Epoch) -> None:
+        self._trainer.emit("kdbench_epoch_ended", run=member.run, epoch=epoch)
+
+    def checkpoint(self, member: Member, progress: Progress, *, due: bool) -> None:
+        run_id, now = member.run.id, time.monotonic()
+        if due or now - self._written.get(run_id, self._began) >= self._trainer.checkpoint_seconds:
+            save_checkpoint(self._trainer.store.checkpoint_path(run_id), member, progress)
+            self._written[run_id] = now
+
+    def ended(self, member: Member, progress: Progress, status: Status, failure: Failure | None) -> None:
+        outcome: dict[str, Any] = {}
+        if status == "done":
+            if self._trainer.keep_final:
+                save_checkpoint(self._trainer.store.final_path(member.run.id), member, progress)
+            outcome = {"weights_sha256": self._save_weights(member, progress), "cost": self._cost(member, progress)}
+        self.write(member.run, progress, status, failure, **outcome)
+
+    def _save_weights(self, member: Member, progress: Progress) -> str:
+        top1 = progress.curve[-1].test_top1
+        return save_weights(
+            member.method if member.frozen else member.deployed,
+            self._trainer.store.weights_path(member.run.id),
+            member.run.student,
+            self._trainer.dataset.info.num_classes,
+            {} if top1 is None else {f"top1 {member.run.dataset}": repr(top1)},
+            overwrite=True,
+        )
+
+    def _cost(self, member: Member, progress: Progress) -> Cost:
+        return Cost(
+            train_seconds=progress.train_seconds,
+            test_seconds=progress.test_seconds,
+            images_per_second=self.samples / max(progress.train_seconds, 1e-9),
+            cohort_size=self._size,
+            peak_memory_bytes=peak_memory(self._trainer.device),
+            deployed_parameters=sum(p.numel() for p in member.deployed.parameters()),
+            deployed_flops=forward_flops(member.deployed, self._trainer.dataset.info.input_size),
+            training_parameters=sum(p.numel() for p in member.parameters),
+        )
+
+    def write(self, run: Run, progress: Progress, status: Status, failure: Failure | None, **outcome: Any) -> None:
+        """Keep the record of a run and tell whoever listens."""
+        trainer = self._trainer
+        record = Record(
+            id=run.id,
+            status=status,
+            run=run,
+            curve=tuple(progress.curve),
+            failure=failure,
+            teacher_sha256=self._teacher.sha256 if self._teacher else None,
+            teacher_top1=self._teacher.top1 if self._teacher else None,
+            data_sha256=trainer.dataset.checksum,
+            source=_source(run, trainer.registry),
+            environment=environment(trainer.device),
+            command=trainer.command,
+            started=self._started,
+            finished=_now(),
+            **outcome,
+        )
+        trainer.store.write(record)
+        self.records.append(record)
+        trainer.emit("kdbench_run_ended", run=run, record=record)
+
+
+def _source(run: Run, registry: Registry) -> Source:
+    method, _ = method_of(run, registry)
+    plugin = registry.plugin_of("method", run.method) if run.role != "teacher" else registry.harness
+    return Source(
+        module=method.__module__,
+        distribution=plugin.distribution,
+        version=plugin.version,
+        sha256=source_file(method)[1],
+    )
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,38 @@
+"""Floating-point operations, counted by a pass without data or memory. One multiply-add is two operations."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from kdbench.data.dataset import DatasetInfo
+from kdbench.plugins import Registry
+
+
+def forward_flops(model: nn.Module, input_size: int) -> int:
+    """Operations of one image's forward pass through `model`, [1, 3, size, size], in matrix products and
+    convolutions.
+    """
+    twin = copy.deepcopy(model).to("meta").eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        twin(torch.empty(1, 3, input_size, input_size, device="meta"))
+    return int(counter.get_total_flops())
+
+
+class ForwardFlops:
+    """Operations of one image's forward pass through a network by name, each counted once."""
+
+    def __init__(self, registry: Registry, info: DatasetInfo):
+        self._registry = registry
+        self._info = info
+        self._counted: dict[str, int] = {}
+
+    def __call__(self, architecture: str) -> int:
+        """Operations per image at the data set's size and number of classes."""
+        if architecture not in self._counted:
+            model = self._registry.architecture(architecture).build(self._info.num_classes)
+            self._counted[architecture] = forward_flops(model, self._info.input_size)
+        return self._counted[architecture]

@@ -1,0 +1,82 @@
+"""The gate as a pytest fixture: `def test_accuracy(kdbench_gate): kdbench_gate("baseline.json")`.
+
+Everything heavy is imported when the fixture is called, so that pytest starts as fast as without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    from kdbench.gate.check import Report
+
+
+class Gate(Protocol):
+    """What the fixture gives."""
+
+    def __call__(
+        self,
+        baseline: str | Path,
+        *,
+        results: str | Path | None = None,
+        margin: float | None = None,
+        alpha: float = 0.05,
+        allow_undecided: bool = False,
+        seeds: Sequence[int] = (),
+        device: str = "auto",
+        workers: int = 0,
+        plugins: Sequence[Path] = (),
+    ) -> Report:
+        """Train what `results` lacks of the baseline's runs and fail the test if a cell has got worse, or if these
+        seeds cannot tell and `allow_undecided` is false. The arguments are those of `kdbench check`; a relative
+        `baseline` or `results` is beside the test's file, and without `results` everything is trained anew.
+        """
+
+
+@pytest.fixture
+def kdbench_gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Gate:
+    """Compare accuracies with a baseline file; see `kdbench check --help` and docs/ci.md."""
+
+    def gate(
+        baseline: str | Path,
+        *,
+        results: str | Path | None = None,
+        margin: float | None = None,
+        alpha: float = 0.05,
+        allow_undecided: bool = False,
+        seeds: Sequence[int] = (),
+        device: str = "auto",
+        workers: int = 0,
+        plugins: Sequence[Path] = (),
+    ) -> Report:
+        __tracebackhide__ = True
+        from kdbench.environment import resolve_device
+        from kdbench.execution.local import Options
+        from kdbench.gate.baseline import read_baseline
+        from kdbench.gate.check import check
+        from kdbench.gate.rerun import open_bench, refuse_stale, train
+        from kdbench.gate.text import text
+        from kdbench.plugins import load_plugins
+
+        beside = request.path.parent
+        folder = beside / results if results is not None else tmp_path_factory.mktemp("kdbench")
+        bench = open_bench(read_baseline(beside / baseline), load_plugins(tuple(plugins)), folder, seeds=seeds)
+        refuse_stale(bench)
+        how = Options(
+            device=resolve_device(device),
+            workers=workers,
+            command=f"pytest {request.node.nodeid}",
+            plugin_files=tuple(plugins),
+            dataset_spec=bench.expansion.grid.dataset,
+        )
+        train(bench, bench.plan, how)
+        report = check(bench, margin=margin, alpha=alpha)
+        if report.exit_code(allow_undecided=allow_undecided):
+            pytest.fail(text(report), pytrace=False)
+        return report
+
+    return gate

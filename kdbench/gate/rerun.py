@@ -1,0 +1,111 @@
+"""A baseline's runs again: planned and trained like any grid's, in a results folder of the caller's choice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kdbench.cells import Cell, Expansion, method_params
+from kdbench.data.dataset import DatasetSource
+from kdbench.environment import source_file
+from kdbench.errors import UserError
+from kdbench.execution.local import Options, Summary, execute
+from kdbench.execution.plan import Plan, make_plan
+from kdbench.gate.baseline import Baseline, CellKey, cell_key
+from kdbench.plugins import Registry
+from kdbench.store.records import Store
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A baseline's grid, opened with the plugins, data and results folder that are here now."""
+
+    baseline: Baseline
+    registry: Registry
+    source: DatasetSource
+    data_dir: Path | None
+    expansion: Expansion
+    store: Store
+
+    @property
+    def cells(self) -> dict[CellKey, Cell]:
+        """The grid's cells by the keys of the baseline's."""
+        return {cell_key(cell): cell for cell in self.expansion.cells}
+
+    @property
+    def plan(self) -> Plan:
+        """What the results folder holds of the baseline's cells, and what it lacks."""
+        wanted = {cell.key for cell in self.baseline.cells}
+        return make_plan((run for key, cell in self.cells.items() if key in wanted for run in cell.runs), self.store)
+
+
+def open_bench(
+    baseline: Baseline,
+    registry: Registry,
+    results: Path,
+    *,
+    seeds: Sequence[int] = (),
+    dataset: str | None = None,
+    data_dir: Path | None = None,
+    imported: Sequence[tuple[str, str]] = (),
+) -> Bench:
+    """Expand a baseline's grid again, on `seeds` if any are given; `dataset` is where the same data now lie.
+
+    `imported` are (architecture, sha256) of teachers whose weights are at hand. Raises `UserError` if the baseline
+    needs other ones, or names what is not installed.
+    """
+    digests = dict(imported)
+    if digests != baseline.imported:
+        needed = ", ".join(f"{name} {digest[:12]}" for name, digest in baseline.imported.items()) or "none"
+        raise UserError(
+            f"the baseline was measured with these imported teachers: {needed}; give their files, and no others, "
+            "with --teacher ARCH=FILE."
+        )
+    changes = {"seeds": tuple(seeds) or baseline.grid.seeds, "dataset": dataset or baseline.grid.dataset}
+    grid = baseline.grid.model_copy(update=changes)
+    source = registry.dataset(grid.dataset)
+    expansion = Expansion(grid, registry, source.info(data_dir), digests)
+    return Bench(baseline, registry, source, data_dir, expansion, Store(results))
+
+
+def refuse_stale(bench: Bench) -> None:
+    """Raise `UserError` if the results folder holds runs of other code than is installed: their accuracy would be
+    taken for that of the present code. The file that defines each method is compared, nothing beyond it.
+    """
+    stale: dict[str, str] = {}
+    for run in bench.plan.runs:
+        record = bench.store.record(run.id)
+        if record and record.status != "failed":
+            _, sha256 = source_file(bench.registry.method(run.method))
+            if record.source.sha256 != sha256:
+                stale[run.method] = record.id
+    if stale:
+        raise UserError(
+            f"{bench.store.root} holds runs of {', '.join(sorted(stale))} made by other code than is installed, such "
+            f"as {next(iter(stale.values()))}; give an empty --results folder to train them anew, or --no-run to judge "
+            "them as they are."
+        )
+
+
+def train(bench: Bench, plan: Plan, options: Options, stop_requested: Callable[[], bool] = lambda: False) -> Summary:
+    """Train what the plan lacks, its teachers first."""
+    if not plan.pending:
+        return Summary()
+    dataset = bench.source.load(bench.data_dir)
+    return execute(plan, bench.store, bench.registry, dataset, options, stop_requested)
+
+
+def changed_params(bench: Bench) -> dict[CellKey, str]:
+    """In words, for each cell whose method now has other parameters than the baseline's: defaults have changed."""
+    changes = {}
+    for cell in bench.baseline.cells:
+        now = bench.cells.get(cell.key)
+        if now is None:
+            continue
+        params = method_params(bench.registry.method(now.row.method), now.row.params).model_dump(mode="json")
+        names = sorted(name for name in {*params, *cell.params} if params.get(name) != cell.params.get(name))
+        if names:
+            was = ", ".join(f"{name} {cell.params.get(name)} → {params.get(name)}" for name in names)
+            changes[cell.key] = f"parameters changed: {was}"
+    return changes

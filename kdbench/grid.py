@@ -1,0 +1,209 @@
+"""Grids: which tables to fill, as typed configuration read from YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from kdbench.errors import UserError, unknown
+from kdbench.plugins import Registry
+from kdbench.recipe import Recipe, load_recipe
+from kdbench.validation import read_yaml, validated
+
+
+class Pair(BaseModel):
+    """Teacher architecture and student architecture, written `teacher:student`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    teacher: str
+    student: str
+
+    def __str__(self) -> str:
+        return f"{self.teacher}:{self.student}"
+
+
+def _parse_pair(value: object) -> object:
+    if isinstance(value, str):
+        teacher, colon, student = value.partition(":")
+        if not (teacher and colon and student) or ":" in student:
+            raise ValueError(f"a pair is written teacher:student, not '{value}'")
+        return {"teacher": teacher, "student": student}
+    return value
+
+
+PairField = Annotated[Pair, BeforeValidator(_parse_pair)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+class Row(BaseModel):
+    """A method of a table, or a variant of it: the same method with some declared parameters changed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str
+    variant: Name | None = None
+    params: dict[str, Any] = {}
+    label: str | None = None
+    marks: dict[str, bool] = Field({}, description="in an ablation, which of its switches are on")
+
+    @property
+    def key(self) -> str:
+        """`method` or `method/variant`: how paper tables name the row."""
+        return f"{self.method}/{self.variant}" if self.variant else self.method
+
+
+class Table(BaseModel):
+    """Rows × pairs. `layout` is `pairs` (methods down, pairs across) or `ablation` (switches down, variants across)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name
+    title: str
+    layout: Literal["pairs", "ablation"] = "pairs"
+    paper: str | None = None
+    pairs: tuple[PairField, ...] = Field(min_length=1)
+    rows: tuple[Row, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _ablation_has_one_pair(self) -> Table:
+        if self.layout == "ablation" and len(self.pairs) != 1:
+            raise ValueError("an ablation shows one pair")
+        return self
+
+
+class Grid(BaseModel):
+    """Tables over one data set, recipe and list of seeds. Teachers are trained with the same recipe unless told
+    otherwise.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name
+    description: str = ""
+    dataset: str
+    recipe: Recipe
+    teacher_recipe: Recipe
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+    teacher_seed: int = 0
+    tables: tuple[Table, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Grid:
+        for what, names in (("seed", self.seeds), ("table", [table.name for table in self.tables])):
+            if len(set(names)) < len(names):
+                raise ValueError(f"a {what} is named twice")
+        return self
+
+
+class Selection(BaseModel):
+    """What a command line changes about a grid. Empty means: as the grid says."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tables: tuple[str, ...] = ()
+    pairs: tuple[PairField, ...] = ()
+    methods: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    dataset: str | None = None
+    recipe: dict[str, Any] = {}
+    params: dict[str, dict[str, Any]] = {}
+
+
+def load_grid(name: str, registry: Registry, selection: Selection | None = None) -> Grid:
+    """A grid by name or YAML file, with a selection applied. Raises `UserError` for whatever does not exist."""
+    selection = selection or Selection()
+    path = Path(name) if name.endswith((".yaml", ".yml")) else registry.grid_file(name)
+    values = read_yaml(path)
+    what = f"grid {path.name}"
+    recipe = values.pop("recipe", None)
+    if not isinstance(recipe, str | dict):
+        raise UserError(f"{what}: recipe: name a recipe or give a mapping, such as `recipe: crd240`.")
+    own_teacher_recipe = values.pop("teacher_recipe", recipe)
+    values = {"name": path.stem} | values
+    values["recipe"] = load_recipe(recipe, selection.recipe)
+    values["teacher_recipe"] = load_recipe(own_teacher_recipe, selection.recipe)
+    grid = validated(Grid, values, what)
+    return _canonical(_select(grid, selection), registry)
+
+
+def _select(grid: Grid, selection: Selection) -> Grid:
+    tables = _chosen_tables(grid, selection.tables)
+    tables = _chosen_pairs(tables, selection.pairs)
+    tables = _chosen_methods(tables, selection.methods)
+    for method in selection.params:
+        if not any(row.method == method for table in tables for row in table.rows):
+            methods = {row.method for table in tables for row in table.rows}
+            raise unknown("method in this selection", method, methods, "kdbench list methods")
+    tables = tuple(
+        table.model_copy(update={"rows": tuple(_with_params(row, selection.params) for row in table.rows)})
+        for table in tables
+    )
+    return grid.model_copy(
+        update={
+            "tables": tables,
+            "seeds": selection.seeds or grid.seeds,
+            "dataset": selection.dataset or grid.dataset,
+        }
+    )
+
+
+def _chosen_tables(grid: Grid, names: tuple[str, ...]) -> tuple[Table, ...]:
+    known = {table.name: table for table in grid.tables}
+    for name in names:
+        if name not in known:
+            raise unknown(f"table of grid '{grid.name}'", name, known)
+    return tuple(table for table in grid.tables if not names or table.name in names)
+
+
+def _chosen_pairs(tables: tuple[Table, ...], pairs: tuple[Pair, ...]) -> tuple[Table, ...]:
+    """Tables reduced to `pairs`; a pair that no table has joins the first."""
+    if not pairs:
+        return tables
+    wanted = tuple(pair.model_copy() for pair in pairs)
+    folded = {str(pair).lower(): pair for pair in wanted}
+    listed = {str(pair).lower() for table in tables for pair in table.pairs}
+    new = tuple(pair for key, pair in folded.items() if key not in listed)
+    chosen = []
+    for position, table in enumerate(tables):
+        kept = tuple(pair for pair in table.pairs if str(pair).lower() in folded)
+        kept += new if position == 0 and table.layout == "pairs" else ()
+        if kept:
+            chosen.append(table.model_copy(update={"pairs": kept}))
+    return tuple(chosen)
+
+
+def _chosen_methods(tables: tuple[Table, ...], methods: tuple[str, ...]) -> tuple[Table, ...]:
+    """Tables reduced to rows of `methods`; a method that no table has gets a row in the first."""
+    if not methods:
+        return tables
+    wanted = {method.lower(): method for method in methods}
+    listed = {row.method.lower() for table in tables for row in table.rows}
+    new = tuple(Row(method=method) for key, method in wanted.items() if key not in listed)
+    chosen = []
+    for position, table in enumerate(tables):
+        kept = tuple(row for row in table.rows if row.method.lower() in wanted)
+        kept += new if position == 0 else ()
+        if kept:
+            chosen.append(table.model_copy(update={"rows": kept}))
+    return tuple(chosen)
+
+
+def _with_params(row: Row, overrides: dict[str, dict[str, Any]]) -> Row:
+    return row.model_copy(update={"params": {**overrides.get(row.method, {}), **row.params}})
+
+
+def _canonical(grid: Grid, registry: Registry) -> Grid:
+    """Every name as its plugin spells it; an unknown one is an error here, before anything is planned."""
+    tables = []
+    for table in grid.tables:
+        pairs = tuple(
+            Pair(teacher=registry.architecture(p.teacher).name, student=registry.architecture(p.student).name)
+            for p in table.pairs
+        )
+        rows = tuple(row.model_copy(update={"method": registry.method(row.method).name}) for row in table.rows)
+        tables.append(table.model_copy(update={"pairs": pairs, "rows": rows}))
+    registry.dataset(grid.dataset)
+    return grid.model_copy(update={"tables": tuple(tables)})

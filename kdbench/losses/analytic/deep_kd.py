@@ -1,0 +1,63 @@
+"""`deep_kd` with its gradient in closed form."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from kdbench.losses.analytic.deep import WEIGHTING, combine, gradients
+from kdbench.losses.analytic.divergence import divergences
+from kdbench.losses.fused import FusedLoss, Gradients, Inputs
+from kdbench.losses.precision import accumulation_type
+
+
+def _factor(tau: float, tau_squared: bool) -> float:
+    return tau**2 if tau_squared else 1.0
+
+
+def _forward(
+    heads: Sequence[Tensor], constants: Sequence[Tensor], tau: float, tau_squared: bool, *weighting: bool
+) -> tuple[Tensor, ...]:
+    losses, slopes = divergences(heads, constants[0], tau)
+    last, shallow, rates = combine(losses.mul_(_factor(tau, tau_squared)), *weighting)
+    return last, shallow, slopes, rates
+
+
+def _fake(heads: Sequence[Tensor], constants: Sequence[Tensor], *options: Any) -> tuple[Tensor, ...]:
+    batch, classes = heads[0].shape
+    empty = heads[0].new_empty((), dtype=accumulation_type(*constants, *heads)).new_empty
+    return empty(()), empty(()), empty(len(heads), batch, classes), empty(len(heads) - 1, batch)
+
+
+def _backward(
+    kept: Sequence[Any],
+    upstream: Sequence[Tensor | None],
+    inputs: Inputs,
+    options: tuple[Any, ...],
+    *,
+    in_place: bool,
+) -> Gradients:
+    (slopes, rates), (tau, tau_squared, *_) = kept, options
+    return gradients(slopes.unbind(0), rates, _factor(tau, tau_squared) / tau, upstream, inputs.heads, in_place)
+
+
+_loss = FusedLoss(
+    "analytic_deep_kd", f"float tau, bool tau_squared, {WEIGHTING}", 2, "Tensor, Tensor", _forward, _fake, _backward
+)
+
+
+def deep_kd(
+    teacher_logits: Tensor,
+    shallow_logits: Sequence[Tensor],
+    last_logits: Tensor,
+    tau: float = 4.0,
+    *,
+    tau_squared: bool = True,
+    adaptive: bool = True,
+    detach: bool = True,
+    per_sample: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """See `kdbench.losses.deep_kd`."""
+    heads = (*shallow_logits, last_logits)
+    last, shallow = _loss(heads, (teacher_logits,), float(tau), tau_squared, adaptive, detach, per_sample)
+    return last, shallow

@@ -1,0 +1,27 @@
+"""The divergence of several heads from one teacher, with its slope."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax
+
+from kdbench.losses.precision import accumulation_type
+
+
+def divergences(heads: Sequence[Tensor], teacher: Tensor, tau: float | Tensor) -> tuple[Tensor, Tensor]:
+    """(D, S) of L heads' logits [B, K]: D [L, B] = kl_i(p_T^τ ‖ p_l^τ), S [L, B, K] = softmax(z_l/τ) − softmax(z_T/τ).
+
+    S/τ is the gradient of D. `tau` is a number or a tensor [B]. Heads and teacher go through each operator together: at
+    the paper's size it is their number that costs. Beside S, which lies where the logarithms were, one more buffer of
+    this size is held for a moment: the scaled logits', which serves the products p·log(p/q) as well. PyTorch has no row
+    reduction of an expression, so eager operators cannot do with less.
+    """
+    dtype = accumulation_type(teacher, *heads)
+    buffer = torch.stack([x.to(dtype) for x in (*heads, teacher)])
+    buffer.div_(tau.unsqueeze(1) if isinstance(tau, Tensor) else tau)
+    logs = log_softmax(buffer, dim=2)
+    of_heads, of_teacher = logs[:-1], logs[-1]
+    gaps = torch.sub(of_teacher, of_heads, out=buffer[:-1])
+    logs.exp_()
+    return gaps.mul_(of_teacher).sum(dim=2), of_heads.sub_(of_teacher)

@@ -1,0 +1,67 @@
+"""`kd` with its gradient in closed form."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from kdbench.losses.analytic.divergence import divergences
+from kdbench.losses.fused import FusedLoss, Gradients, Inputs
+from kdbench.losses.precision import accumulation_type
+from kdbench.losses.reduction import Reduction
+
+
+def _forward(
+    heads: Sequence[Tensor], constants: Sequence[Tensor], tau: float | None, tau_squared: bool, mean: bool
+) -> tuple[Tensor, ...]:
+    temperature = constants[1] if tau is None else tau
+    losses, slopes = divergences(heads, constants[0], temperature)
+    if tau_squared:
+        losses.mul_(temperature**2)
+    return losses.mean() if mean else losses.squeeze(0).clone(), slopes
+
+
+def _fake(
+    heads: Sequence[Tensor], constants: Sequence[Tensor], tau: float | None, tau_squared: bool, mean: bool
+) -> tuple[Tensor, ...]:
+    batch, classes = heads[0].shape
+    empty = heads[0].new_empty((), dtype=accumulation_type(constants[0], *heads)).new_empty
+    return empty(()) if mean else empty(batch), empty(1, batch, classes)
+
+
+def _backward(
+    kept: Sequence[Any],
+    upstream: Sequence[Tensor | None],
+    inputs: Inputs,
+    options: tuple[Any, ...],
+    *,
+    in_place: bool,
+) -> Gradients:
+    (g,), (head,), (tau, tau_squared, mean) = upstream, inputs.heads, options
+    if g is None:
+        return [None]
+    temperature = inputs.constants[1] if tau is None else tau
+    scale = g * (temperature if tau_squared else 1 / temperature)
+    if mean:
+        scale = scale / len(head)
+    rows = scale.unsqueeze(1) if scale.dim() else scale
+    slope = kept[0].squeeze(0)
+    return [(slope.mul_ if in_place else slope.mul)(rows).to(head.dtype)]
+
+
+_loss = FusedLoss("analytic_kd", "float? tau, bool tau_squared, bool mean", 1, "Tensor", _forward, _fake, _backward)
+
+
+def kd(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    tau: float | Tensor = 4.0,
+    *,
+    tau_squared: bool = True,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """See `kdbench.losses.kd`."""
+    mean = reduction == "mean"
+    if isinstance(tau, Tensor):
+        return _loss((student_logits,), (teacher_logits, tau), None, tau_squared, mean)[0]
+    return _loss((student_logits,), (teacher_logits,), float(tau), tau_squared, mean)[0]

@@ -1,0 +1,122 @@
+"""A loss whose forward pass also makes its gradient, in eager mode and as an operator that `torch.compile` knows."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from kdbench.errors import UserError
+
+Gradients = list[Tensor | None]
+
+
+class Backward(Protocol):
+    """Gradients of the heads from what the forward pass kept and one upstream gradient a loss (None: unused).
+
+    `in_place` allows it to turn `kept` into the result; otherwise it is made of plain operators, which Inductor fuses.
+    """
+
+    def __call__(
+        self,
+        kept: Sequence[Any],
+        upstream: Sequence[Tensor | None],
+        inputs: "Inputs",
+        options: tuple[Any, ...],
+        *,
+        in_place: bool,
+    ) -> Gradients: ...
+
+
+class Inputs(NamedTuple):
+    """Tensors of a call: `heads` receive gradients, `constants` (teacher, labels, a tensor τ) do not."""
+
+    heads: Sequence[Tensor]
+    constants: Sequence[Tensor]
+
+
+@dataclass(frozen=True)
+class FusedLoss:
+    """One loss in one closed-form implementation; calling it gives its losses.
+
+    `forward(heads, constants, *options)` gives `losses` losses and then what `backward` is made from, as the schema
+    `kept` says; no two of these tensors may share memory. `fake` gives the same with shapes alone. `options` is the
+    schema of the options.
+    """
+
+    name: str
+    options: str
+    losses: int
+    kept: str
+    forward: Callable[..., tuple[Any, ...]]
+    fake: Callable[..., tuple[Any, ...]]
+    backward: Backward
+    operator: Callable[..., tuple[Any, ...]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "operator", _register(self))
+
+    def __call__(self, heads: Sequence[Tensor], constants: Sequence[Tensor], *options: Any) -> tuple[Tensor, ...]:
+        if torch.compiler.is_compiling():
+            return self.operator(list(heads), list(constants), *options)[: self.losses]
+        outputs: tuple[Tensor, ...] = _Eager.apply(self, constants, options, *heads)
+        return outputs
+
+
+class _Eager(torch.autograd.Function):
+    """The eager form: a registered operator's own autograd costs more than these losses do at the paper's size."""
+
+    @staticmethod
+    def forward(ctx: Any, loss: FusedLoss, constants: Sequence[Tensor], options: Any, *heads: Tensor) -> Any:
+        outputs = loss.forward(heads, constants, *options)
+        ctx.loss, ctx.options, ctx.kept, ctx.count = loss, options, outputs[loss.losses :], len(heads)
+        ctx.save_for_backward(*heads, *constants)
+        ctx.set_materialize_grads(False)
+        return outputs[: loss.losses]
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor | None) -> Any:
+        if torch.is_grad_enabled():
+            # PyTorch would take the gradient for a constant, and a penalty on it would silently do nothing.
+            raise UserError(
+                f"{ctx.loss.name} has no second derivative (create_graph=True); KDBENCH_LOSS_BACKEND=reference has."
+            )
+        loss, kept, saved = ctx.loss, ctx.kept, ctx.saved_tensors
+        inputs = Inputs(saved[: ctx.count], saved[ctx.count :])
+        if kept is None:
+            # The first backward pass handed its buffers over as gradients; with retain_graph they are made again.
+            kept = loss.forward(inputs.heads, inputs.constants, *ctx.options)[loss.losses :]
+        ctx.kept = None
+        return None, None, None, *loss.backward(kept, upstream, inputs, ctx.options, in_place=True)
+
+
+def _register(loss: FusedLoss) -> Callable[..., tuple[Any, ...]]:
+    """Registers `kdbench::{name}` with its fake kernel and its gradient."""
+    returns = ", ".join(["Tensor"] * loss.losses + [loss.kept])
+    operator = torch.library.custom_op(
+        f"kdbench::{loss.name}",
+        loss.forward,
+        mutates_args=(),
+        schema=f"(Tensor[] heads, Tensor[] constants, {loss.options}) -> ({returns})",
+    )
+    operator.register_fake(loss.fake)
+
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
+        heads, constants, *options = inputs
+        ctx.counts, ctx.options = (len(heads), len(constants)), tuple(options)
+        kept, ctx.structure = tree_flatten(output[loss.losses :])
+        ctx.save_for_backward(*heads, *constants, *kept)
+        ctx.set_materialize_grads(False)
+
+    def backward(ctx: Any, *upstream: Tensor | None) -> Any:
+        heads, constants = ctx.counts
+        saved = ctx.saved_tensors
+        inputs = Inputs(saved[:heads], saved[heads : heads + constants])
+        kept = tree_unflatten(saved[heads + constants :], ctx.structure)
+        gradients = loss.backward(kept, upstream[: loss.losses], inputs, ctx.options, in_place=False)
+        return gradients, [None] * constants, *([None] * len(ctx.options))
+
+    operator.register_autograd(backward, setup_context=setup_context)
+    return operator

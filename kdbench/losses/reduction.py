@@ -1,0 +1,5 @@
+"""How per-sample losses become one."""
+
+from typing import Literal
+
+Reduction = Literal["mean", "none"]

@@ -1,0 +1,5 @@
+"""Losses as Triton kernels that read each input once from device memory and write each gradient once.
+
+For CUDA; with TRITON_INTERPRET=1 in the environment before this package is imported, for tests on a CPU. It is imported
+when it is chosen, so that a machine without Triton can use the other implementations.
+"""

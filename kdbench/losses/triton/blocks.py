@@ -1,0 +1,65 @@
+"""Every choice of a block size, by rule, and what launches share. None of these numbers has been measured yet."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+import triton  # type: ignore[import-untyped, unused-ignore]
+from torch import Tensor
+
+#: Columns that a program holds at once. A row that fits is read once and stays in registers; a longer one is read again
+#: from the caches.
+WIDEST = 4096
+#: Elements of a tile: 8 for each thread, so that the tiles of teacher and heads fit the registers.
+TILE, WARPS = 2048, 8
+#: A batch of logits no larger than this goes to one program, which makes the means too: at such sizes a second launch
+#: costs more than the other multiprocessors save.
+SINGLE, SINGLE_WARPS = 8192, 32
+#: Elements of a map in one step of a sample's program: two 16-byte loads a thread and map.
+MAP_BLOCK, MAP_WARPS = 4096, 16
+#: Elements of a program that scales gradients or adds up losses.
+FLAT_BLOCK, FLAT_WARPS = 8192, 16
+
+
+class Tile(NamedTuple):
+    """Rows and columns that a program holds at once, how many programs there are, and their warps."""
+
+    rows: int
+    columns: int
+    programs: int
+    warps: int
+
+
+def logits_tile(batch: int, classes: int) -> Tile:
+    """The tile for logits [batch, classes]."""
+    columns = min(triton.next_power_of_2(classes), WIDEST)
+    rows = triton.next_power_of_2(batch)
+    if rows * columns <= SINGLE and classes <= WIDEST:
+        return Tile(rows, columns, 1, SINGLE_WARPS)
+    rows = max(1, TILE // columns)
+    return Tile(rows, columns, triton.cdiv(batch, rows), WARPS)
+
+
+def map_block(size: int) -> int:
+    """Elements of a map of `size` elements that a program holds at once."""
+    return min(int(triton.next_power_of_2(size)), MAP_BLOCK)
+
+
+def rows_of(x: Tensor) -> Tensor:
+    """`x` [B, N] with its rows contiguous, however far apart; copied where they are not."""
+    return x if x.stride(1) == 1 else x.contiguous()
+
+
+def row_strides(tensors: Sequence[Tensor]) -> tuple[int, ...]:
+    return tuple(x.stride(0) for x in tensors)
+
+
+@contextmanager
+def device_of(x: Tensor) -> Iterator[None]:
+    """Launches go to the device of `x` rather than to the current one."""
+    if x.is_cuda:
+        with torch.cuda.device(x.device):
+            yield
+    else:
+        yield

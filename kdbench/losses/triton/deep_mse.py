@@ -1,0 +1,117 @@
+"""`deep_mse` as a launch of one program a sample, and one that adds up."""
+
+# Kernels: constants in capitals and tuples grown by `+`, as Triton's language has them; no types, as it has none.
+# ruff: noqa: N803, RUF005
+# mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call, import-untyped, assignment"
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from kdbench.losses.backend import BATCH_WEIGHTS
+from kdbench.losses.fused import FusedLoss, Gradients, Inputs
+from kdbench.losses.layout import Layout
+from kdbench.losses.triton.blocks import MAP_WARPS, device_of, map_block, row_strides, rows_of
+from kdbench.losses.triton.scaling import head_rates, means, scaled, split_unit
+from kdbench.losses.weighting import EPSILON
+
+
+@triton.jit
+def _kernel(
+    target, heads, gradient, last, shallow,  # [B, N], L of [B, N], [L, B, N], [B], [B]
+    target_stride, strides, batch, unit, epsilon,
+    N: tl.constexpr, HEADS: tl.constexpr, ADAPTIVE: tl.constexpr, DETACH: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """A sample's errors, then its gradients.
+
+    Its weights need its whole errors, so its maps are read twice. They come from device memory once: the second time
+    goes backwards, and finds what was read last in the caches.
+    """
+    sample = tl.program_id(0).to(tl.int64)
+    target += sample * target_stride
+    sums = ()
+    for _head in tl.static_range(HEADS):
+        sums = sums + (tl.zeros([BLOCK], tl.float32),)
+    for start in range(0, N, BLOCK):
+        at = start + tl.arange(0, BLOCK)
+        t = tl.load(target + at, mask=at < N, other=0.0).to(tl.float32)
+        added = ()
+        for head in tl.static_range(HEADS):
+            f = tl.load(heads[head] + sample * strides[head] + at, mask=at < N, other=0.0).to(tl.float32)
+            added = added + (sums[head] + (f - t) * (f - t),)
+        sums = added
+    losses = ()
+    for head in tl.static_range(HEADS):
+        losses = losses + (tl.sum(sums[head]) / N,)
+    rates, value = head_rates(losses, epsilon, HEADS, ADAPTIVE, DETACH)
+    tl.store(last + sample, losses[HEADS - 1])
+    tl.store(shallow + sample, value)
+    for done in range(0, N, BLOCK):
+        at = (N - 1) // BLOCK * BLOCK - done + tl.arange(0, BLOCK)
+        t = tl.load(target + at, mask=at < N, other=0.0).to(tl.float32)
+        for head in tl.static_range(HEADS):
+            f = tl.load(heads[head] + sample * strides[head] + at, mask=at < N, other=0.0).to(tl.float32)
+            out = gradient + (head * tl.cast(batch, tl.int64) + sample) * N + at
+            tl.store(out, ((f - t) * (rates[head] * unit)).to(gradient.dtype.element_ty), mask=at < N)
+
+
+def _split(head: Tensor) -> tuple[float, float]:
+    return split_unit(2 / head.numel(), head.dtype)
+
+
+def _forward(heads: Sequence[Tensor], constants: Sequence[Tensor], adaptive: bool, detach: bool) -> tuple[Tensor, ...]:
+    layout = Layout.of(heads[-1])
+    target, *maps = (rows_of(layout.flat(x)) for x in (constants[0], *heads))
+    batch, size = target.shape
+    gradient = heads[-1].new_empty(len(heads), batch, size)
+    last, shallow = (target.new_empty(batch, dtype=torch.float32) for _ in range(2))
+    unit, _ = _split(heads[-1])
+    with device_of(target):
+        _kernel[(batch,)](
+            target, tuple(maps), gradient, last, shallow, target.stride(0), row_strides(maps), batch, unit, EPSILON,
+            size, len(maps), adaptive, detach, map_block(size), num_warps=MAP_WARPS,
+        )  # fmt: skip
+    return *means(last, shallow, 1 / batch), gradient
+
+
+def _fake(heads: Sequence[Tensor], constants: Sequence[Tensor], *options: Any) -> tuple[Tensor, ...]:
+    last, shallow = (heads[0].new_empty((), dtype=torch.float32) for _ in range(2))
+    batch = len(heads[0])
+    return last, shallow, heads[0].new_empty(len(heads), batch, heads[0].numel() // batch)
+
+
+def _backward(
+    kept: Sequence[Any],
+    upstream: Sequence[Tensor | None],
+    inputs: Inputs,
+    options: tuple[Any, ...],
+    *,
+    in_place: bool,
+) -> Gradients:
+    layout = Layout.of(inputs.heads[-1])
+    _, rest = _split(inputs.heads[-1])
+    rows = scaled(kept[0], upstream, rest, in_place=in_place)
+    return [None if x is None else layout.shaped(x) for x in rows]
+
+
+_loss = FusedLoss("triton_deep_mse", "bool adaptive, bool detach", 2, "Tensor", _forward, _fake, _backward)
+
+
+def deep_mse(
+    teacher_map: Tensor,
+    shallow_maps: Sequence[Tensor],
+    last_map: Tensor,
+    *,
+    adaptive: bool = True,
+    detach: bool = True,
+    per_sample: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """See `kdbench.losses.deep_mse`; adaptive weights are those of each sample."""
+    if adaptive and not per_sample:
+        raise ValueError(BATCH_WEIGHTS)
+    last, shallow = _loss((*shallow_maps, last_map), (teacher_map,), adaptive, detach)
+    return last, shallow

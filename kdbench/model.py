@@ -1,0 +1,206 @@
+"""Networks as stem → stages → head, and what a forward pass gives."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, cast, get_args
+
+import torch
+from torch import Tensor, nn
+
+Feature = Literal["logits", "stages", "final_map", "embedding"]
+FEATURES: tuple[Feature, ...] = get_args(Feature)
+
+
+class UndeclaredNeedError(AttributeError):
+    """A method read something that its `needs` do not declare."""
+
+
+class Outputs:
+    """What one forward pass gives: a method sees only the features that its `needs` declare.
+
+    Reading an undeclared one raises `UndeclaredNeedError`, so a declaration can be trusted when a forward pass is
+    planned.
+    """
+
+    __slots__ = ("_values", "owner")
+
+    def __init__(self, owner: str = "network", **values: Tensor | tuple[Tensor, ...]):
+        self.owner = owner
+        self._values = values
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """Names of the features that are there."""
+        return cast("tuple[Feature, ...]", tuple(self._values))
+
+    def _get(self, feature: Feature) -> Tensor | tuple[Tensor, ...]:
+        if feature not in self._values:
+            raise UndeclaredNeedError(f"`{feature}` of the {self.owner} was read but is not declared in `needs`")
+        return self._values[feature]
+
+    @property
+    def logits(self) -> Tensor:
+        """Class scores before the softmax, [B, K]."""
+        return cast(Tensor, self._get("logits"))
+
+    @property
+    def stages(self) -> tuple[Tensor, ...]:
+        """Maps at the stage ends, shallow to deep, each [B, C, H, W]; raw where the family ends a stage before its
+        ReLU.
+        """
+        return cast("tuple[Tensor, ...]", self._get("stages"))
+
+    @property
+    def final_map(self) -> Tensor:
+        """The map that enters global pooling, after the last activation, [B, C, H, W]."""
+        return cast(Tensor, self._get("final_map"))
+
+    @property
+    def embedding(self) -> Tensor:
+        """The pooled vector that enters the classifier, [B, D]."""
+        return cast(Tensor, self._get("embedding"))
+
+    def only(self, features: Iterable[Feature], owner: str) -> Outputs:
+        """The same outputs reduced to `features`, in float32 whatever autocast made of them."""
+        return Outputs(owner, **{feature: in_float32(self._get(feature)) for feature in features})
+
+    def detach(self) -> Outputs:
+        """The same outputs without their graph."""
+        return Outputs(self.owner, **{name: _detached(value) for name, value in self._values.items()})
+
+
+def in_float32(value: Any) -> Any:
+    """Half-precision tensors as float32, also inside tuples, lists and `Outputs`; anything else unchanged."""
+    if isinstance(value, Tensor):
+        return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+    if isinstance(value, tuple | list):
+        return type(value)(in_float32(part) for part in value)
+    if isinstance(value, Outputs):
+        return value.only(value.features, value.owner)
+    return value
+
+
+def _detached(value: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
+    return tuple(part.detach() for part in value) if isinstance(value, tuple) else value.detach()
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Sizes of one sample's outputs: `stages` and `final_map` are (C, H, W)."""
+
+    num_classes: int
+    stages: tuple[tuple[int, int, int], ...]
+    final_map: tuple[int, int, int]
+    embedding: int
+
+
+class Head(nn.Module):
+    """What follows the last stage: neck → global average pooling → linear classifier.
+
+    The neck holds whatever the family computes between its last stage and pooling (a norm and ReLU, a 1×1 convolution);
+    its result is `final_map`.
+    """
+
+    def __init__(self, neck: nn.Module, classifier: nn.Linear):
+        super().__init__()
+        self.neck = neck
+        self.classifier = classifier
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[B, C, H, W] → final_map [B, C', H', W'], embedding [B, C'], logits [B, K]."""
+        final_map = self.neck(x)
+        embedding = final_map.mean(dim=(2, 3))
+        return final_map, embedding, self.classifier(embedding)
+
+
+class StagedModel(nn.Module):
+    """A classifier made of a stem, stages and a head.
+
+    `model(x)` gives logits, `model.outputs(x)` every feature a method may tap, and `model.branch(after=l)` a fresh
+    auxiliary classifier for the map that stage l ends with (1-based).
+    """
+
+    def __init__(self, stem: nn.Module, stages: Iterable[nn.Module], head: Head):
+        super().__init__()
+        self.stem = stem
+        self.stages = nn.ModuleList(stages)
+        self.head = head
+        self.rebuild: Callable[[], StagedModel] | None = None
+
+    def outputs(self, x: Tensor) -> Outputs:
+        """Features of images [B, 3, H, W] (of a stage map where the model is a branch)."""
+        x = self.stem(x)
+        ends = []
+        for stage in self.stages:
+            x = stage(x)
+            ends.append(x)
+        final_map, embedding, logits = self.head(x)
+        return Outputs(logits=logits, stages=tuple(ends), final_map=final_map, embedding=embedding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [B, K] of images [B, 3, H, W]."""
+        return self.outputs(x).logits
+
+    def branch(self, after: int) -> StagedModel:
+        """A freshly initialised copy of the main branch behind stage `after`: its remaining stages and the head.
+
+        Feed it `stages[after - 1]` through its `outputs`. Its weights are drawn from torch's current random state.
+        """
+        if not 1 <= after < len(self.stages):
+            raise ValueError(
+                f"a branch starts after stage 1 to {len(self.stages) - 1} of this network, not after {after}"
+            )
+        if self.rebuild is None:
+            raise ValueError("this network was not built through an Architecture, so it cannot grow a branch")
+        fresh = self.rebuild()
+        return StagedModel(nn.Identity(), fresh.stages[after:], fresh.head)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> StagedModel:
+        # Only the modules are copied: `rebuild` is a recipe, not a state.
+        twin = self.__class__.__new__(self.__class__)
+        memo[id(self)] = twin
+        for key, value in self.__dict__.items():
+            twin.__dict__[key] = value if key == "rebuild" else copy.deepcopy(value, memo)
+        return twin
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network that a plugin offers.
+
+    `family` is what a recipe's learning rates refer to. `zoo_keys` are (regular expression, replacement) pairs that
+    turn the parameter names of RepDistiller's zoo into ours, applied in order, the first match winning.
+    """
+
+    name: str
+    family: str
+    builder: Callable[[int], StagedModel]
+    zoo_keys: tuple[tuple[str, str], ...] = ()
+
+    def build(self, num_classes: int) -> StagedModel:
+        """A freshly initialised network with `num_classes` outputs."""
+        model = self.builder(num_classes)
+        model.rebuild = lambda: self.build(num_classes)
+        return model
+
+    def shapes(self, num_classes: int, input_size: int) -> Shapes:
+        """Feature sizes for square images of `input_size` pixels, by one forward pass without data or memory."""
+        with torch.device("meta"):
+            outputs = self.build(num_classes).outputs(torch.empty(2, 3, input_size, input_size))
+        return Shapes(
+            num_classes=num_classes,
+            stages=tuple((s.shape[1], s.shape[2], s.shape[3]) for s in outputs.stages),
+            final_map=(outputs.final_map.shape[1], outputs.final_map.shape[2], outputs.final_map.shape[3]),
+            embedding=outputs.embedding.shape[1],
+        )
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def place(module: M, device: torch.device) -> M:
+    """`module` on a device in channels-last layout, which convolutions are fastest in on CPU and GPU alike."""
+    return module.to(device).to(memory_format=torch.channels_last)

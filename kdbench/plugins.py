@@ -1,0 +1,254 @@
+"""Finding plugins, loading them guardedly, and looking up what they brought."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import pluggy
+
+from kdbench import hookspecs
+from kdbench.data.dataset import DatasetSource, resolve_dataset
+from kdbench.errors import UserError, unknown
+from kdbench.method import Method
+from kdbench.model import Architecture
+
+GROUP = "kdbench"
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Plugin:
+    """One entry point (or file): where it came from, what it brought, and what went wrong with it."""
+
+    name: str
+    distribution: str
+    version: str
+    error: str | None = None
+    brought: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def origin(self) -> str:
+        """Name, distribution and version, as messages quote them."""
+        return f"{self.name} ({self.distribution} {self.version})"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A named thing and the plugin that offers it."""
+
+    value: Any
+    plugin: Plugin
+
+
+class Registry:
+    """Everything that the loaded plugins offer, by kind and name."""
+
+    def __init__(self, manager: pluggy.PluginManager, plugins: list[Plugin]):
+        self.plugins = plugins
+        self._manager = manager
+        self._by_module: dict[str, Plugin] = {plugin.name: plugin for plugin in plugins}
+        self._offers: dict[str, dict[str, list[Offer]]] = {}
+        self._silenced: set[str] = set()
+        for kind, (hook, name_of) in _KINDS.items():
+            self._offers[kind] = self._collect(kind, hook, name_of)
+
+    def _collect(self, kind: str, hook: str, name_of: Callable[[Any], str]) -> dict[str, list[Offer]]:
+        offers: dict[str, list[Offer]] = {}
+        # pluggy calls the last registered first; plugins are listed in the order they came.
+        for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
+            plugin = self._by_module[implementation.plugin_name]
+            try:
+                named = [(name_of(value), value) for value in implementation.function()]
+            except Exception as error:
+                plugin.error = _sentence(f"hook {hook} failed", error)
+                continue
+            for name, value in named:
+                offers.setdefault(name, []).append(Offer(value, plugin))
+                plugin.brought.setdefault(kind, []).append(name)
+        return offers
+
+    @property
+    def problems(self) -> list[str]:
+        """One sentence for each broken plugin and each name that is registered twice."""
+        broken = [f"plugin {p.origin} is not in use: {p.error}" for p in self.plugins if p.error]
+        twice = [
+            self._twice(kind, name, found)
+            for kind, offers in self._offers.items()
+            for name, found in offers.items()
+            if len(found) > 1
+        ]
+        return broken + twice
+
+    @staticmethod
+    def _twice(kind: str, name: str, found: list[Offer]) -> str:
+        origins = " and ".join(offer.plugin.origin for offer in found)
+        return f"{kind} '{name}' is registered twice, by {origins}; uninstall or rename one of them"
+
+    def names(self, kind: str) -> list[str]:
+        """Names of one kind, sorted: method, architecture, dataset, grid or paper table."""
+        return sorted(self._offers[kind], key=str.lower)
+
+    @property
+    def harness(self) -> Plugin:
+        """kdbench's own plugin."""
+        return next(plugin for plugin in self.plugins if plugin.distribution == GROUP)
+
+    def usable(self, kind: str) -> list[str]:
+        """Names of one kind that only one plugin offers."""
+        return [name for name in self.names(kind) if len(self._offers[kind][name]) == 1]
+
+    def plugin_of(self, kind: str, name: str) -> Plugin:
+        """The plugin that brought `name`."""
+        return self._offers[kind][name][0].plugin
+
+    def _get(self, kind: str, name: str) -> Any:
+        offers = self._offers[kind]
+        key = next((known for known in offers if known.lower() == name.lower()), None)
+        if key is None:
+            listing = f"kdbench list {kind}s" if kind != "paper table" else None
+            raise unknown(kind, name, offers, listing)
+        if len(offers[key]) > 1:
+            raise UserError(self._twice(kind, key, offers[key]))
+        return offers[key][0].value
+
+    def method(self, name: str) -> type[Method]:
+        """A method class by name; `UserError` names the nearest for an unknown one."""
+        method: type[Method] = self._get("method", name)
+        return method
+
+    def architecture(self, name: str) -> Architecture:
+        """A network by name, upper and lower case alike."""
+        architecture: Architecture = self._get("architecture", name)
+        return architecture
+
+    def dataset(self, name: str) -> DatasetSource:
+        """A data set by name, or `scheme:argument` as in `parquet:DIR`."""
+        return resolve_dataset(name, {known: self.dataset_source(known) for known in self.usable("dataset")})
+
+    def dataset_source(self, name: str) -> DatasetSource:
+        """A registered data set, or the source behind a scheme."""
+        source: DatasetSource = self._get("dataset", name)
+        return source
+
+    def grid_file(self, name: str) -> Path:
+        """The file of a grid by name."""
+        path: Path = self._get("grid", name)
+        return path
+
+    def paper_table_file(self, name: str) -> Path:
+        """The file of a published table by name."""
+        path: Path = self._get("paper table", name)
+        return path
+
+    @property
+    def architectures(self) -> list[str]:
+        """Names of all networks."""
+        return self.names("architecture")
+
+    @contextmanager
+    def observing(self, *observers: object) -> Iterator[None]:
+        """Inside the context, objects with lifecycle hooks watch the runs of this process."""
+        names = [self._manager.register(observer) for observer in observers]
+        try:
+            yield
+        finally:
+            for name in names:
+                self._manager.unregister(name=name)
+
+    def notify(self, hook: str, **event: Any) -> None:
+        """Tell every observer of a lifecycle event; one that raises is reported once and never stops training."""
+        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+            try:
+                implementation.function(**{name: event[name] for name in implementation.argnames})
+            except Exception as error:
+                if implementation.plugin_name not in self._silenced:
+                    self._silenced.add(implementation.plugin_name)
+                    logger.warning("observer %s: %s", implementation.plugin_name, _sentence(f"{hook} failed", error))
+
+
+_KINDS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "method": ("kdbench_methods", lambda method: method.name),
+    "architecture": ("kdbench_architectures", lambda architecture: architecture.name),
+    "dataset": ("kdbench_datasets", lambda source: source.name),
+    "grid": ("kdbench_grids", lambda path: path.stem),
+    "paper table": ("kdbench_paper_tables", lambda path: path.stem),
+}
+
+
+@functools.cache
+def load_plugins(files: tuple[Path, ...] = ()) -> Registry:
+    """The registry of all installed plugins (entry-point group `kdbench`) and of single plugin files."""
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    plugins: list[Plugin] = []
+    for entry in _entry_points():
+        distribution = entry.dist
+        plugin = Plugin(
+            _unique(f"{entry.name}", plugins),
+            distribution.name if distribution else "unknown",
+            distribution.version if distribution else "",
+        )
+        _register(manager, plugin, entry.load)
+        plugins.append(plugin)
+    for path in files:
+        plugin = Plugin(_unique(path.stem, plugins), str(path), "file")
+        _register(manager, plugin, functools.partial(_import_file, path))
+        if plugin.error:
+            raise UserError(f"plugin file {path}: {plugin.error}; mend it or leave --plugin out")
+        plugins.append(plugin)
+    return Registry(manager, plugins)
+
+
+def _entry_points() -> Iterable[importlib.metadata.EntryPoint]:
+    found = importlib.metadata.entry_points(group=GROUP)
+    # An editable install may be found twice, through its metadata and through the path.
+    distinct = {(e.dist.name if e.dist else "", e.name, e.value): e for e in found}
+    return sorted(distinct.values(), key=lambda e: ((e.dist.name if e.dist else "") != GROUP, e.name, e.value))
+
+
+def _unique(name: str, plugins: list[Plugin]) -> str:
+    taken = {plugin.name for plugin in plugins}
+    return name if name not in taken else f"{name}#{sum(p.split('#')[0] == name for p in taken) + 1}"
+
+
+def _register(manager: pluggy.PluginManager, plugin: Plugin, load: Callable[[], object]) -> None:
+    """Load and register one plugin; whatever goes wrong is noted on it and takes nothing else down."""
+    try:
+        manager.register(load(), name=plugin.name)
+        manager.check_pending()
+    except Exception as error:
+        plugin.error = _sentence("loading failed", error)
+        if manager.has_plugin(plugin.name):
+            manager.unregister(name=plugin.name)
+        logger.debug("plugin %s\n%s", plugin.origin, traceback.format_exc())
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UserError(f"plugin file {path} does not exist; give --plugin the path of a Python file")
+    # Two files of one name in different folders are two modules.
+    name = f"kdbench_file_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    specification = importlib.util.spec_from_file_location(name, path)
+    if specification is None or specification.loader is None:
+        raise UserError(f"plugin file {path} is not a Python file; its name must end in .py")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module
+    specification.loader.exec_module(module)
+    return module
+
+
+def _sentence(what: str, error: Exception) -> str:
+    return f"{what}: {type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,0 +1,1 @@
+"""Figures, one kind a file. matplotlib is imported where a figure is drawn, so that nothing else waits for it."""

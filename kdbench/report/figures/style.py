@@ -1,0 +1,105 @@
+"""How every figure looks: colours that colour-blind readers tell apart, and a marker and a line for black and white."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Format = Literal["svg", "png"]
+
+#: Text and axes; rules; and Paul Tol's "muted" colours, which colour-blind readers tell apart.
+INK, RULE = "#16181d", "#d6d9df"
+COLOURS = ("#332288", "#cc6677", "#117733", "#88ccee", "#999933", "#aa4499", "#44aa99", "#ddcc77", "#882255")
+MARKERS = "os^DvX<P"
+LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (8, 2)))
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour, marker and line of one series; no two of the first 360 share all three."""
+
+    index: int
+
+    @property
+    def colour(self) -> str:
+        """One of `COLOURS`."""
+        return COLOURS[self.index % len(COLOURS)]
+
+    @property
+    def marker(self) -> str:
+        """One of `MARKERS`."""
+        return MARKERS[self.index % len(MARKERS)]
+
+    @property
+    def line(self) -> Any:
+        """One of `LINES`."""
+        return LINES[self.index % len(LINES)]
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw and save inside it. Text stays text in SVG, and equal figures give equal files."""
+    import matplotlib
+    from cycler import cycler
+
+    settings: Any = {
+        "font.size": 8.5,
+        "axes.titlesize": 9,
+        "axes.labelsize": 8.5,
+        "axes.edgecolor": INK,
+        "axes.labelcolor": INK,
+        "axes.linewidth": 0.6,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.unicode_minus": True,
+        "axes.titlelocation": "left",
+        "axes.prop_cycle": cycler(color=COLOURS),
+        "grid.color": RULE,
+        "grid.linewidth": 0.6,
+        "text.color": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "lines.linewidth": 1.3,
+        "lines.markersize": 4,
+        "legend.frameon": False,
+        "legend.fontsize": 8,
+        "figure.constrained_layout.use": True,
+        # Names come from plugins and files: a dollar sign in one is no formula.
+        "text.parse_math": False,
+        "savefig.transparent": True,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "kdbench",
+        "path.simplify_threshold": 0.2,
+    }
+    with matplotlib.rc_context(settings):
+        yield
+
+
+def panels(rows: int, columns: int, width: float, height: float, **sharing: Any) -> tuple[Figure, list[list[Axes]]]:
+    """A figure of `rows` × `columns` panels, each `width` × `height` inches. Belongs to nobody but the caller."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width * columns, height * rows))
+    axes = figure.subplots(rows, columns, squeeze=False, **sharing)
+    return figure, [list(row) for row in axes]
+
+
+def save(figure: Figure, path: Path, format: Format) -> None:
+    """Write one figure, PNG at 200 dpi on white."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with styled():
+        if format == "png":
+            figure.savefig(path, format="png", dpi=200, facecolor="white", transparent=False)
+        else:
+            figure.savefig(path, format="svg", metadata={"Date": None})

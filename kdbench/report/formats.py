@@ -1,0 +1,148 @@
+"""Sheets and results as text, Markdown, CSV, LaTeX and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+from tabulate import tabulate
+
+from kdbench.cells import Expansion
+from kdbench.report.layout import Sheet, sheet
+from kdbench.report.results import CellResult
+
+Format = Literal["text", "markdown", "csv", "latex", "json"]
+_LATEX = {"\\": r"\textbackslash{}", "–": "--", "→": r"$\to$", "✓": r"\checkmark", "±": r"$\pm$", "†": r"$\dagger$"}
+_LATEX |= {"‡": r"$\ddagger$", "−": "$-$", "×": r"$\times$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
+_LATEX |= {character: f"${character}$" for character in "<>|"}
+_GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "η": "eta", "λ": "lambda", "μ": "mu"}
+_GREEK |= {"ρ": "rho", "σ": "sigma", "τ": "tau", "φ": "phi", "ψ": "psi", "ω": "omega", "Σ": "Sigma", "Δ": "Delta"}
+_LATEX |= {letter: rf"$\{name}$" for letter, name in _GREEK.items()}
+
+
+def render(expansion: Expansion, results: list[CellResult], format: Format, *, best: bool = False) -> str:
+    """All tables of a grid in one format. CSV and JSON have one row or object a cell and both accuracies."""
+    if format == "json":
+        return json.dumps([as_json(expansion, result) for result in results], indent=1, ensure_ascii=False)
+    if format == "csv":
+        return _csv(expansion, results)
+    sheets = [sheet(table, expansion.info.name, results, best=best) for table in expansion.grid.tables]
+    writers: dict[str, Callable[[Sheet], str]] = {"text": _text, "markdown": _markdown, "latex": _latex}
+    return "\n\n".join(writers[format](page) for page in sheets)
+
+
+def as_json(expansion: Expansion, result: CellResult) -> dict[str, Any]:
+    """One cell as plain data."""
+    cell = result.cell
+    published = result.published
+    return {
+        "grid": expansion.grid.name,
+        "table": cell.table.name,
+        "dataset": expansion.info.name,
+        "teacher": cell.pair.teacher,
+        "student": cell.pair.student,
+        "method": cell.row.method,
+        "variant": cell.row.variant,
+        "n": len(result.seeds),
+        "seeds": list(result.seeds),
+        "status": result.status,
+        "declined": cell.declined,
+        "caveat": cell.caveat or None,
+        "top1_last": result.last.as_json(),
+        "top1_best": result.best.as_json(),
+        "paper": {"mean": published.mean, "std": published.std} if published else None,
+    }
+
+
+def _csv(expansion: Expansion, results: list[CellResult]) -> str:
+    rows = [_flat(as_json(expansion, result)) for result in results]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue().rstrip("\n")
+
+
+def _flat(cell: dict[str, Any]) -> dict[str, Any]:
+    flat = {key: value for key, value in cell.items() if not isinstance(value, dict | list) and key != "paper"}
+    flat["seeds"] = " ".join(map(str, cell["seeds"]))
+    for name in ("top1_last", "top1_best"):
+        flat |= {f"{name}_mean": cell[name]["mean"], f"{name}_std": cell[name]["std"]}
+        flat[f"{name}_values"] = " ".join(map(repr, cell[name]["values"]))
+    paper = cell["paper"] or {"mean": None, "std": None}
+    return flat | {"paper_mean": paper["mean"], "paper_std": paper["std"]}
+
+
+def _text(page: Sheet) -> str:
+    *above, header = page.header
+    rows = [*above[1:], header, *page.rows] if above else page.rows
+    table = tabulate(rows, headers=above[0] if above else header, tablefmt="grid", disable_numparse=True)
+    return "\n".join([page.title, table, *page.notes])
+
+
+def _markdown(page: Sheet) -> str:
+    def line(row: Iterable[str]) -> list[str]:
+        return [entry.replace("|", r"\|").replace("\n", "<br>") for entry in row]
+
+    first, *more = page.header
+    table = tabulate([*map(line, [*more, *page.rows])], headers=line(first), tablefmt="pipe", disable_numparse=True)
+    return "\n".join([f"**{line([page.title])[0]}**", "", table, "", *(f"- {note}" for note in page.notes)])
+
+
+def _latex(page: Sheet) -> str:
+    """A booktabs table, made smaller where it is wider than the text; needs booktabs, amssymb and graphicx."""
+    notes = "; ".join(page.notes)
+
+    def line(row: Iterable[str]) -> str:
+        return " & ".join(_cell(entry) for entry in row) + r" \\"
+
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_escape(page.title)}. {_escape(notes[:1].upper() + notes[1:])}.}}",
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{l{'c' * (len(page.header[0]) - 1)}}}",
+            r"\toprule",
+            *(" & ".join(_spanning(row)) + r" \\" for row in page.header),
+            r"\midrule",
+            *(line(row) for row in page.rows),
+            r"\bottomrule",
+            r"\end{tabular}}",
+            r"\end{table}",
+        ]
+    )
+
+
+def _cell(entry: str) -> str:
+    lines = [_escape(part) for part in entry.split("\n")]
+    if len(lines) == 1:
+        return lines[0]
+    return r"\begin{tabular}{@{}c@{}}" + r"\\".join(lines) + r"\end{tabular}"
+
+
+def _spanning(row: list[str]) -> list[str]:
+    """A header's entries; one that is followed by empty ones spans them."""
+    entries: list[str] = []
+    widths: list[int] = []
+    for text in row:
+        if text or not entries:
+            entries.append(_cell(text))
+            widths.append(1)
+        else:
+            widths[-1] += 1
+    spans = zip(entries, widths, strict=True)
+    return [rf"\multicolumn{{{width}}}{{c}}{{{entry}}}" if width > 1 else entry for entry, width in spans]
+
+
+def _escape(text: str) -> str:
+    return "".join(_LATEX.get(character) or _plain(character) for character in text)
+
+
+def _plain(character: str) -> str:
+    """A letter as it is; what pdflatex cannot set, by its number."""
+    return character if ord(character) < 0x180 else rf"\texttt{{U+{ord(character):04X}}}"

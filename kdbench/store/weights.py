@@ -1,0 +1,131 @@
+"""Weights of networks as safetensors files that say what they are."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from kdbench.errors import UserError
+from kdbench.store.files import write_atomically
+
+CLASSIFIER = "head.classifier.weight"
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """Digest of names, dtypes, shapes and bytes: equal for equal tensors, whatever their order, device and strides."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def save_weights(
+    weights: nn.Module | Mapping[str, Tensor],
+    path: Path,
+    architecture: str,
+    num_classes: int,
+    metadata: Mapping[str, str],
+    *,
+    overwrite: bool = False,
+) -> str:
+    """Write weights with what they are: `architecture`, `num_classes`, their sha256 (which is returned) and `metadata`.
+
+    Raises `UserError` if `path` is taken, unless told to overwrite.
+    """
+    if path.exists() and not overwrite:
+        raise UserError(f"{path} already exists and is not overwritten; remove it or choose another name")
+    state = weights.state_dict() if isinstance(weights, nn.Module) else weights
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    sha256 = tensors_sha256(tensors)
+    own = {"architecture": architecture, "num_classes": str(num_classes), "sha256": sha256}
+    write_atomically(path, save(tensors, {**metadata, **own}))
+    return sha256
+
+
+def load_weights(model: nn.Module, path: Path, architecture: str) -> dict[str, str]:
+    """Put the weights of a file that `save_weights` wrote into `model` and return the file's metadata.
+
+    Raises `UserError`, and leaves the model as it was, if the file is missing, damaged or made for another network.
+    """
+    metadata = read_metadata(path)
+    with _opened(path) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+    if tensors_sha256(tensors) != metadata["sha256"]:
+        raise UserError(f"{path} is damaged: its tensors do not match its sha256; copy or download it again")
+    if metadata["architecture"] != architecture:
+        raise UserError(
+            f"{path} holds weights of {metadata['architecture']}, not of {architecture}; give a file of {architecture}"
+        )
+    check_fit(tensors, model.state_dict(), f"{path}", architecture)
+    model.load_state_dict(tensors)
+    return metadata
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a file that `save_weights` wrote says of itself; `UserError` for a file without it."""
+    with _opened(path) as file:
+        metadata: dict[str, str] = file.metadata() or {}
+    missing = [key for key in ("architecture", "num_classes", "sha256") if key not in metadata]
+    if missing:
+        raise UserError(f"{path} does not say its {', '.join(missing)}; give a weights file that kdbench wrote")
+    return metadata
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """An open safetensors file; what goes wrong with it, as a `UserError`."""
+    if not path.is_file():
+        raise UserError(f"weights file {path} does not exist; check the path")
+    try:
+        with safe_open(path, "pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is not a readable safetensors file ({error}); copy or download it again") from error
+
+
+def check_fit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], origin: str, architecture: str) -> None:
+    """Raise `UserError` unless `tensors` have the names and shapes of the state dict `expected` and are finite."""
+    classes, wanted = _num_classes(tensors), _num_classes(expected)
+    if classes and wanted and classes != wanted:
+        raise UserError(f"{origin} holds weights for {classes} classes, not {wanted}; give a file for {wanted} classes")
+    problems = {
+        "missing": [name for name in expected if name not in tensors],
+        "unexpected": [name for name in tensors if name not in expected],
+        "of another shape or kind": [
+            f"{name} {_kind(tensors[name])} (not {_kind(expected[name])})"
+            for name in expected
+            if name in tensors and _kind(tensors[name]) != _kind(expected[name])
+        ],
+    }
+    found = "; ".join(f"{what}: {_few(names)}" for what, names in problems.items() if names)
+    if found:
+        raise UserError(f"{origin} does not fit {architecture} ({found}); give a file of {architecture}")
+    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if bad:
+        raise UserError(
+            f"{origin} holds values that are not finite, in {_few(bad)}; give a file of a sound training run"
+        )
+
+
+def _num_classes(tensors: Mapping[str, Tensor]) -> int | None:
+    """What a network's classifier tells; a method's modules, too, are saved, and need not have one."""
+    classifier = tensors.get(CLASSIFIER)
+    return None if classifier is None or classifier.ndim != 2 else classifier.shape[0]
+
+
+def _kind(tensor: Tensor) -> str:
+    """Shape, and whether it holds real numbers, in whatever precision."""
+    return f"{list(tensor.shape)}{'' if tensor.is_floating_point() else f' of {tensor.dtype}'}"
+
+
+def _few(names: list[str]) -> str:
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

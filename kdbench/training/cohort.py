@@ -1,0 +1,199 @@
+"""A cohort: runs that share data, teacher, recipe and seed, trained in lockstep on the same batches."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+import torch
+
+from kdbench.data.batches import Batches
+from kdbench.data.dataset import Dataset, Split
+from kdbench.recipe import Recipe
+from kdbench.store.records import Epoch, Failure, Status
+from kdbench.training.checkpoint import Progress
+from kdbench.training.concurrency import make_step
+from kdbench.training.diagnosis import diagnose, diagnoses, probe
+from kdbench.training.evaluation import evaluate
+from kdbench.training.member import FrozenTeacher, Member
+from kdbench.training.numerics import numerics
+from kdbench.training.step import Lockstep, Step
+
+
+class Interrupted(Exception):
+    """Training was asked to stop; every member's checkpoint has been written."""
+
+
+class Listener(Protocol):
+    """What happens around training; the cohort knows no store and no screen."""
+
+    def stop_requested(self) -> bool:
+        """Whether to stop after the present batch."""
+
+    def epoch_ended(self, member: Member, epoch: Epoch) -> None:
+        """A member has been trained and evaluated for one more epoch."""
+
+    def checkpoint(self, member: Member, progress: Progress, *, due: bool) -> None:
+        """A member may be written; `due` means it must."""
+
+    def ended(self, member: Member, progress: Progress, status: Status, failure: Failure | None) -> None:
+        """A member has left the cohort: done, failed or diverged."""
+
+
+class Cohort:
+    """Members and their progress. All start at one position; one that fails or diverges leaves, the others go on.
+
+    On CUDA members compute on `lanes` streams (0: measured);
+    `deterministic` makes a GPU's results bit-exact, as a CPU's always are.
+    """
+
+    def __init__(
+        self,
+        members: dict[str, tuple[Member, Progress]],
+        teacher: FrozenTeacher | None,
+        dataset: Dataset,
+        device: torch.device,
+        clock: Callable[[], float] = time.perf_counter,
+        *,
+        lanes: int = 1,
+        deterministic: bool = False,
+    ):
+        self.members = dict(members)
+        self.size = len(members)
+        self._teacher = teacher
+        self._dataset = dataset
+        self._device = device
+        self._clock = clock
+        first = next(iter(members.values()))
+        self._recipe: Recipe = first[0].run.recipe
+        self._start = first[1].position
+        self._test: Split = dataset.test.to(device)
+        self._batches = Batches(
+            dataset.train,
+            mean=dataset.mean,
+            std=dataset.std,
+            augmentation=self._recipe.augmentation,
+            batch_size=self._recipe.batch_size,
+            dataset_name=dataset.info.name,
+            seed=first[0].run.seed,
+            device=device,
+        )
+        steps = self._batches.steps
+        self._steps = min(steps, self._recipe.max_steps or steps)
+        self._deterministic = deterministic
+        work = Lockstep.of([member for member, _ in members.values()], teacher, self._batches)
+        self._make_step = partial(make_step, work, device, lanes)
+        self._step: Step
+
+    def train(self, listener: Listener) -> None:
+        """Train every member to its last epoch. Raises `Interrupted` when the listener asks to stop."""
+        first_epoch, first_step = self._start
+        with numerics(self._recipe.precision, self._deterministic):
+            self._batches.epoch(first_epoch)
+            self._step = self._make_step()
+            for epoch in range(first_epoch, self._recipe.epochs + 1):
+                self._train_epoch(epoch, first_step if epoch == first_epoch else 0, listener)
+                self._end_epoch(epoch, listener)
+                if not self.members:
+                    return
+
+    def _train_epoch(self, epoch: int, first_step: int, listener: Listener) -> None:
+        began = self._clock()
+        self._batches.epoch(epoch)
+        for member, _ in self.members.values():
+            member.begin_epoch(epoch)
+        for step in range(first_step, self._steps):
+            for member, error in self._step(epoch, step):
+                progress = self.members.pop(member.run.id)[1]
+                listener.ended(member, progress, "failed", failure_of(error, epoch))
+            if not self.members:
+                return
+            if listener.stop_requested():
+                self._synchronise()
+                self._share("train_seconds", self._clock() - began)
+                self._interrupt(epoch, step + 1, listener)
+        self._synchronise()
+        self._share("train_seconds", self._clock() - began)
+
+    def _end_epoch(self, epoch: int, listener: Listener) -> None:
+        for member, progress in list(self.members.values()):
+            terms = member.end_epoch(self._samples)
+            fault = member.fault()
+            if fault:
+                self._leave(member, progress, listener, "diverged", Failure(reason=fault, epoch=epoch))
+                continue
+            began = self._clock()
+            try:
+                top1, loss = self._evaluate(member)
+                diagnostics = self._diagnose(member)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:
+                self._leave(member, progress, listener, "failed", failure_of(error, epoch))
+                continue
+            progress.test_seconds += self._clock() - began
+            ended = Epoch(
+                epoch=epoch,
+                lr=member.run.recipe.lr_at(epoch),
+                loss=sum(weight * terms[name] for name, weight in member.weights.items()),
+                terms=terms,
+                test_top1=top1,
+                test_loss=loss,
+                diagnostics=diagnostics,
+            )
+            progress.curve.append(ended)
+            progress.epoch, progress.step = epoch + 1, 0
+            listener.epoch_ended(member, ended)
+            if epoch == self._recipe.epochs:
+                self._leave(member, progress, listener, "done", None)
+            else:
+                listener.checkpoint(member, progress, due=False)
+
+    def _evaluate(self, member: Member) -> tuple[float | None, float | None]:
+        if member.frozen:
+            return None, None
+        return evaluate(member.deployed, self._dataset, self._test, member.run.recipe.autocast)
+
+    def _diagnose(self, member: Member) -> dict[str, float]:
+        if not diagnoses(member.method_class):
+            return {}
+        values = diagnose(member, self._teacher, self._dataset, probe(self._dataset), self._device)
+        return {name: float(value.mean()) for name, value in values.items()}
+
+    @property
+    def _samples(self) -> int:
+        return min(len(self._dataset.train.labels), self._steps * self._recipe.batch_size)
+
+    @property
+    def samples_seen(self) -> int:
+        """Training images that one member processes in the whole run."""
+        return self._samples * self._recipe.epochs
+
+    def _leave(
+        self, member: Member, progress: Progress, listener: Listener, status: Status, failure: Failure | None
+    ) -> None:
+        del self.members[member.run.id]
+        self._step.drop(member)
+        listener.ended(member, progress, status, failure)
+
+    def _interrupt(self, epoch: int, step: int, listener: Listener) -> None:
+        for member, progress in self.members.values():
+            progress.epoch, progress.step = epoch, step
+            listener.checkpoint(member, progress, due=True)
+        raise Interrupted
+
+    def _share(self, field: str, seconds: float) -> None:
+        for _, progress in self.members.values():
+            setattr(progress, field, getattr(progress, field) + seconds / len(self.members))
+
+    def _synchronise(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+
+def failure_of(error: Exception, epoch: int) -> Failure:
+    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return Failure(reason=reason, epoch=epoch, traceback="".join(traceback.format_exception(error)))

@@ -1,0 +1,81 @@
+"""Which step a device takes, and on how many lanes: measured on the cohort itself, remembered for a kind of device."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from kdbench.store.files import write_atomically
+from kdbench.training.lanes import CudaLanes, Work
+from kdbench.training.step import EagerStep, GraphedStep, Lockstep, Step
+
+CACHE = Path("~/.cache/kdbench/lanes.json")
+TIMED_STEPS = 20
+
+
+def make_step(work: Lockstep, device: torch.device, lanes: int) -> Step:
+    """Graphs on CUDA, with members on `lanes` streams (0: as many as are measured to be best); eager on a CPU.
+
+    The batches' epoch must have been drawn.
+    """
+    if device.type == "cpu":
+        return EagerStep(work)
+
+    def build(count: int) -> Step:
+        return GraphedStep(work, CudaLanes(device, count))
+
+    return build(lanes or chosen_lanes(work, device, build))
+
+
+def chosen_lanes(work: Lockstep, device: torch.device, build: Callable[[int], Step]) -> int:
+    """The number of lanes that is fastest for so many members on this kind of device: measured once."""
+    kind = f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}, {len(work.members)} members"
+    return remembered(kind, lambda: fastest(work, build, lambda step: cuda_seconds(step, device)))
+
+
+def fastest(work: Lockstep, build: Callable[[int], Step], seconds: Callable[[Work], float]) -> int:
+    """The number of lanes with the shortest step, among powers of two up to the number of members.
+
+    Members are put back as they were; what is wrong with one shows again when training begins.
+    """
+    before = [(member, member.snapshot()) for member in work.members]
+    times: dict[int, float] = {}
+    try:
+        for power in range(len(before).bit_length()):
+            step = build(2**power)
+            if step(1, 0):
+                break
+            times[2**power] = seconds(lambda s=step: s(1, 0))  # type: ignore[misc]
+    finally:
+        work.members[:] = [member for member, _ in before]
+        for member, state in before:
+            member.restore(state)
+    return min(times, key=times.__getitem__, default=1)
+
+
+def cuda_seconds(work: Work, device: torch.device) -> float:
+    """Seconds of `TIMED_STEPS` calls, between two events."""
+    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    stream = torch.cuda.current_stream(device)
+    begin.record(stream)
+    for _ in range(TIMED_STEPS):
+        work()
+    end.record(stream)
+    end.synchronize()
+    return float(begin.elapsed_time(end)) / 1e3
+
+
+def remembered(kind: str, measure: Callable[[], int], cache: Path = CACHE) -> int:
+    """The number kept for `kind`, measured now if there is none; a file that cannot be read is made anew."""
+    path = cache.expanduser()
+    try:
+        known = {str(key): int(value) for key, value in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        known = {}
+    if kind not in known:
+        known[kind] = measure()
+        write_atomically(path, json.dumps(known, indent=1).encode())
+    return known[kind]

@@ -1,0 +1,35 @@
+"""Accuracy on a whole split, on the device."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from kdbench.data.batches import eval_batches
+from kdbench.data.dataset import Dataset, Split
+
+#: Fixed, so that a result does not depend on what else is trained.
+EVAL_BATCH = 500
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, dataset: Dataset, split: Split, autocast: torch.dtype) -> tuple[float, float]:
+    """(top-1 accuracy in per cent, mean cross-entropy) of `model` in eval mode; its training flag is left as it was."""
+    was_training = model.training
+    model.eval()
+    device = split.labels.device
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    loss = torch.zeros((), dtype=torch.float64, device=device)
+    for images, labels in eval_batches(split, mean=dataset.mean, std=dataset.std, batch_size=EVAL_BATCH, device=device):
+        logits = forward(model, images, autocast).float()
+        correct += (logits.argmax(dim=1) == labels).sum()
+        loss += cross_entropy(logits, labels, reduction="sum")
+    model.train(was_training)
+    count = len(split.labels)
+    return 100.0 * correct.item() / count, loss.item() / count
+
+
+def forward(model: nn.Module, images: Tensor, autocast: torch.dtype) -> Tensor:
+    """Logits in the given precision; float32 means no autocast."""
+    with torch.autocast(images.device.type, dtype=autocast, enabled=autocast is not torch.float32):
+        logits: Tensor = model(images)
+    return logits

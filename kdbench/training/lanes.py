@@ -1,0 +1,64 @@
+"""Streams and graphs of a device, as much of them as a training step needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+
+Work = Callable[[], None]
+
+
+class Lanes(Protocol):
+    """Where the members of a cohort compute side by side. All work is given in order and done in that order on a lane;
+    the n-th piece goes to the same lane every time.
+    """
+
+    def warm_up(self, work: Work) -> None:
+        """Run `work` where it will be captured; what follows waits for it."""
+
+    def capture(self, work: Work, generators: Sequence[torch.Generator]) -> Work:
+        """Record `work` without running it; calling the result runs it anew, with the generators' state of then."""
+
+    def side_by_side(self, pieces: Sequence[Work]) -> None:
+        """Within `work`: run the pieces on as many lanes as there are; all of them wait for what came before, and what
+        follows waits for all.
+        """
+
+
+class CudaLanes:
+    """CUDA streams and graphs. The graphs of one instance share a memory pool, so they must not run at one time."""
+
+    def __init__(self, device: torch.device, count: int):
+        self._device = device
+        self._trunk = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._lanes = [torch.cuda.Stream(device) for _ in range(count)]  # type: ignore[no-untyped-call]
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def warm_up(self, work: Work) -> None:
+        outside = torch.cuda.current_stream(self._device)
+        self._trunk.wait_stream(outside)
+        with torch.cuda.stream(self._trunk):
+            work()
+        outside.wait_stream(self._trunk)
+
+    def capture(self, work: Work, generators: Sequence[torch.Generator]) -> Work:
+        graph = torch.cuda.CUDAGraph()
+        for generator in generators:
+            graph.register_generator_state(generator)
+        # Other threads may go on calling CUDA while this one captures.
+        with torch.cuda.graph(graph, self._pool, self._trunk, capture_error_mode="thread_local"):
+            work()
+        return graph.replay
+
+    def side_by_side(self, pieces: Sequence[Work]) -> None:
+        trunk = torch.cuda.current_stream(self._device)
+        used = self._lanes[: len(pieces)]
+        for lane in used:
+            lane.wait_stream(trunk)
+        for number, piece in enumerate(pieces):
+            with torch.cuda.stream(used[number % len(used)]):
+                piece()
+        for lane in used:
+            trunk.wait_stream(lane)

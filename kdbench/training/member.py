@@ -1,0 +1,203 @@
+"""One run being trained: its network, its method's modules, its optimizer."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from kdbench.cells import method_params
+from kdbench.data.dataset import Dataset
+from kdbench.method import Batch, Build, Method, MethodParams, Needs
+from kdbench.model import FEATURES, Feature, Outputs, Shapes, StagedModel, place
+from kdbench.plugins import Registry
+from kdbench.run import Run
+from kdbench.seeds import seeded, stream
+from kdbench.supervised import Supervised
+
+
+@dataclass(frozen=True)
+class FrozenTeacher:
+    """A trained teacher as members use it: in eval mode, without gradients, on the device."""
+
+    network: StagedModel
+    shapes: Shapes
+    sha256: str
+    top1: float | None
+
+
+def method_of(run: Run, registry: Registry) -> tuple[type[Method], MethodParams]:
+    """The method class of a run and its parameters; teachers are trained on labels alone."""
+    if run.role == "teacher":
+        return Supervised, Supervised.Params()
+    method = registry.method(run.method)
+    if run.role == "pre_stage":
+        assert run.teacher is not None
+        if run.pre_stage is not None:
+            raise ValueError("a pre-stage has no pre-stage")
+        declared = _declared_pre_stage(method, run)
+        return declared, method_params(declared, run.params)
+    return method, method_params(method, run.params)
+
+
+def _declared_pre_stage(method: type[Method], run: Run) -> type[Method]:
+    declared = method.pre_stage(method.Params())
+    if declared is None:
+        raise ValueError(f"method '{run.method}' declares no pre-stage")
+    return declared[0]
+
+
+class Member:
+    """A run's trainable state and its step.
+
+    In a pre-stage the network is the teacher itself, frozen, and only the method's modules train.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        registry: Registry,
+        dataset: Dataset,
+        teacher: FrozenTeacher | None,
+        pre_stage: Method | None,
+        device: torch.device,
+    ):
+        self.run = run
+        self.method_class, params = method_of(run, registry)
+        architecture = registry.architecture(run.student)
+        shapes = architecture.shapes(dataset.info.num_classes, dataset.info.input_size)
+        self.frozen = run.role == "pre_stage"
+        if self.frozen:
+            assert teacher is not None
+            network = copy.deepcopy(teacher.network)
+        else:
+            with seeded("network", run.role, architecture.name, run.seed):
+                network = architecture.build(dataset.info.num_classes)
+        build = Build(
+            network,
+            shapes,
+            dataset.train.labels,
+            run.recipe.batch_size,
+            teacher.network if teacher else None,
+            teacher.shapes if teacher else None,
+            pre_stage,
+        )
+        with seeded("modules", self.method_class.name, run.seed):
+            method = self.method_class(params, build)
+        self.network = place(network, device)
+        self.method = place(method, device)
+        self.method.precision = run.recipe.autocast
+        self.network.train(not self.frozen)
+        self.method.train()
+        self.deployed: nn.Module = self.method.deploy(self.network)
+        self.needs: Needs = self.method_class.needs_for(params)
+        self.weights = self.method_class.weights(params)
+        self.generator = torch.Generator(device) if "generator" in self.needs.batch else None
+        self.parameters = [p for p in (*self.network.parameters(), *self.method.parameters()) if p.requires_grad]
+        self._lr = torch.tensor(run.recipe.lr, dtype=torch.float32, device=device)
+        self.optimizer = torch.optim.SGD(
+            self.parameters,
+            lr=self._lr,
+            momentum=run.recipe.momentum,
+            nesterov=run.recipe.nesterov,
+            weight_decay=run.recipe.weight_decay,
+            fused=True,
+        )
+        #: Zeros give the same first step as none, and the same operators as every later step: a graph needs that.
+        self.momenta = [torch.zeros_like(p) for p in self.parameters] if run.recipe.momentum else []
+        for parameter, momentum in zip(self.parameters, self.momenta, strict=False):
+            self.optimizer.state[parameter]["momentum_buffer"] = momentum
+        #: Sum over the epoch's samples of each term, in the order of `weights`.
+        self.totals = torch.zeros(len(self.weights), dtype=torch.float64, device=device)
+        #: The epoch's first batch in which each term was not finite.
+        self.first_fault = torch.full_like(self.totals, torch.inf)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Set the epoch's learning rate."""
+        self._lr.fill_(self.run.recipe.lr_at(epoch))
+
+    def step(self, images: Tensor, teacher: Outputs | None, batch: Batch, epoch: int, step: int) -> None:
+        """One batch, eagerly."""
+        self.reseed(epoch, step)
+        self.update(images, teacher, batch, torch.full_like(self.totals[0], step))
+
+    def reseed(self, epoch: int, step: int) -> None:
+        """Put the loss's random numbers into the state of a step."""
+        if self.generator is not None:
+            self.generator.manual_seed(stream("loss", self.method_class.name, self.run.seed, epoch, step))
+
+    def update(self, images: Tensor, teacher: Outputs | None, batch: Batch, position: Tensor) -> None:
+        """Forward, loss, backward, update for the epoch's batch number `position`, a scalar on the device.
+
+        Never waits for the device and depends on nothing but tensors and the generator, so a graph can capture it.
+        """
+        if self.generator is not None:
+            batch = Batch(batch.labels, index=batch.index, epoch=batch.epoch, generator=self.generator)
+        terms = self.method.terms(
+            self.outputs(images),
+            (teacher or Outputs()).only(self.needs.teacher, "teacher"),
+            batch.only(self.needs.batch),
+        )
+        if terms.keys() != self.weights.keys():
+            raise ValueError(f"terms gave {sorted(terms)}, but weights names {sorted(self.weights)}")
+        weighted = [weight * terms[name] for name, weight in self.weights.items() if weight]
+        total = functools.reduce(torch.add, weighted, torch.zeros((), device=images.device))
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        values = torch.stack([terms[name].detach() for name in self.weights])
+        self.totals += values * len(batch.labels)
+        now = torch.where(values.isfinite(), torch.inf, position.to(self.totals.dtype))
+        torch.minimum(self.first_fault, now, out=self.first_fault)
+
+    def snapshot(self) -> list[Tensor]:
+        """A copy of all that a step changes, but for the generator, which is seeded before every step."""
+        return [tensor.detach().clone() for tensor in self._changing()]
+
+    @torch.no_grad()
+    def restore(self, state: list[Tensor]) -> None:
+        """Put a snapshot back, in place."""
+        for tensor, saved in zip(self._changing(), state, strict=True):
+            tensor.copy_(saved)
+
+    def _changing(self) -> list[Tensor]:
+        buffers = (*self.network.buffers(), *self.method.buffers())
+        return [*self.parameters, *buffers, *self.momenta, self.totals, self.first_fault]
+
+    def outputs(self, images: Tensor) -> Outputs:
+        """The network's features of normalised images [B, 3, H, W], as the method declares them."""
+        with torch.set_grad_enabled(not self.frozen), _autocast(images, self.run.recipe.autocast):
+            outputs = self.network.outputs(images)
+        return outputs.only(self.needs.student, "student")
+
+    def end_epoch(self, samples: int) -> dict[str, float]:
+        """Mean of each term over the epoch's samples; starts the sums anew."""
+        means = (self.totals / samples).tolist()
+        self.totals.zero_()
+        return dict(zip(self.weights, means, strict=True))
+
+    def fault(self) -> str | None:
+        """Why the run has diverged in this epoch, or None: a term that was not finite, or weights that are not."""
+        batches = self.first_fault.tolist()
+        first = min(batches)
+        if first != float("inf"):
+            return f"loss term '{list(self.weights)[batches.index(first)]}' was not finite in batch {int(first)}"
+        if not torch.nn.utils.get_total_norm(self.parameters).isfinite():
+            return "a weight is not finite"
+        return None
+
+
+@torch.no_grad()
+def teacher_outputs(
+    teacher: FrozenTeacher, images: Tensor, autocast: torch.dtype, features: tuple[Feature, ...] = FEATURES
+) -> Outputs:
+    """The teacher's `features` of a batch, shared by all members of a cohort."""
+    with _autocast(images, autocast):
+        return teacher.network.outputs(images).only(features, "teacher")
+
+
+def _autocast(images: Tensor, dtype: torch.dtype) -> torch.autocast:
+    return torch.autocast(images.device.type, dtype=dtype, enabled=dtype is not torch.float32)

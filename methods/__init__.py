@@ -1,0 +1,35 @@
+"""The built-in methods, one file each; they reach the harness through the hook that anybody's plugin uses."""
+
+from kdbench.hookspecs import hookimpl
+from kdbench.method import Method
+from kdbench_methods.at import AT
+from kdbench_methods.byot import BYOT
+from kdbench_methods.cc import CC
+from kdbench_methods.crd import CRD
+from kdbench_methods.dkd import DKD
+from kdbench_methods.dks import DKS
+from kdbench_methods.dskd import DSKD
+from kdbench_methods.dsn import DSN
+from kdbench_methods.dtd import DTD
+from kdbench_methods.fitnet import FitNet
+from kdbench_methods.ka import KA
+from kdbench_methods.ka_dtd import KADTD
+from kdbench_methods.kd import KD
+from kdbench_methods.mtkd_ssr import MTKDSSR
+from kdbench_methods.nst import NST
+from kdbench_methods.pkt import PKT
+from kdbench_methods.reviewkd import ReviewKD
+from kdbench_methods.rkd import RKD
+from kdbench_methods.semckd import SemCKD
+from kdbench_methods.simkd import SimKD
+from kdbench_methods.sp import SP
+from kdbench_methods.student import Student
+from kdbench_methods.vid import VID
+
+
+@hookimpl
+def kdbench_methods() -> list[type[Method]]:
+    table1 = [Student, KD, FitNet, AT, VID, DSN, BYOT, DKS, DSKD]
+    neighbours = [KA, DTD, KADTD, MTKDSSR]
+    field = [SP, RKD, PKT, NST, CC, DKD, CRD, ReviewKD, SemCKD, SimKD]
+    return [*table1, *neighbours, *field]

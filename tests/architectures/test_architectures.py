@@ -1,0 +1,218 @@
+"""Sizes, branches, initialisation and taps of the built-in networks."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from kdbench_architectures import kdbench_architectures
+
+ARCHITECTURES = {architecture.name: architecture for architecture in kdbench_architectures()}
+#: The smallest network of each family, and of each kind of block.
+SMALL = ["resnet8", "ResNet50", "wrn_16_1", "wrn_16_2", "vgg8", "MobileNetV2", "ShuffleV1", "ShuffleV2"]
+
+
+def parameters(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def on_meta(name: str, num_classes: int = 100):
+    with torch.device("meta"):
+        return ARCHITECTURES[name].build(num_classes)
+
+
+def seeded(name: str, seed: int = 0, num_classes: int = 7):
+    torch.manual_seed(seed)
+    return ARCHITECTURES[name].build(num_classes)
+
+
+def test_names_are_unique_and_families_known():
+    assert len(ARCHITECTURES) == len(kdbench_architectures()) == 22
+    families = {architecture.family for architecture in ARCHITECTURES.values()}
+    assert families == {"resnet", "wrn", "vgg", "mobilenet", "shufflenet"}
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    {
+        "wrn_40_2": 2.255,
+        "wrn_40_1": 0.570,
+        "wrn_16_2": 0.703,
+        "resnet32x4": 7.434,
+        "resnet8x4": 1.234,
+        "vgg13": 9.462,
+        "vgg8": 3.965,
+        "ShuffleV2": 1.356,
+        "MobileNetV2": 0.813,
+    }.items(),
+)
+def test_parameters_as_published(name, millions):
+    assert parameters(on_meta(name)) / 1e6 == pytest.approx(millions, abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "stages", "final_map"),
+    [
+        ("wrn_40_2", [(32, 32), (64, 16), (128, 8)], (128, 8)),
+        ("wrn_40_1", [(16, 32), (32, 16), (64, 8)], (64, 8)),
+        ("wrn_16_2", [(32, 32), (64, 16), (128, 8)], (128, 8)),
+        ("resnet32x4", [(64, 32), (128, 16), (256, 8)], (256, 8)),
+        ("resnet8x4", [(64, 32), (128, 16), (256, 8)], (256, 8)),
+        ("vgg13", [(128, 16), (256, 8), (512, 4), (512, 4)], (512, 4)),
+        ("vgg8", [(128, 16), (256, 8), (512, 4), (512, 4)], (512, 4)),
+        ("ShuffleV2", [(116, 16), (232, 8), (464, 4)], (1024, 4)),
+        ("MobileNetV2", [(12, 16), (16, 8), (48, 4), (160, 2)], (1280, 2)),
+    ],
+)
+def test_feature_shapes_as_published(name, stages, final_map):
+    shapes = ARCHITECTURES[name].shapes(100, 32)
+    assert shapes.stages == tuple((c, size, size) for c, size in stages)
+    assert shapes.final_map == (final_map[0], final_map[1], final_map[1])
+    assert shapes.embedding == final_map[0]
+
+
+@pytest.mark.parametrize(("name", "gigaflops"), {"resnet32x4": 2.166, "resnet8x4": 0.354, "wrn_40_2": 0.655}.items())
+def test_flops(name, gigaflops):
+    model, image = on_meta(name), torch.empty(1, 3, 32, 32, device="meta")
+    with FlopCounterMode(display=False) as counter:
+        model(image)
+    assert counter.get_total_flops() / 1e9 == pytest.approx(gigaflops, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    {
+        "wrn_16_2": 1.21,
+        "wrn_40_1": 0.98,
+        "resnet8x4": 2.12,
+        "vgg8": 9.89,
+        "ShuffleV2": 2.41,
+        "MobileNetV2": 2.27,
+    }.items(),
+)
+def test_parameters_of_all_branches(name, millions):
+    model = on_meta(name)
+    with torch.device("meta"):
+        branches = [model.branch(after) for after in range(1, len(model.stages))]
+    assert sum(map(parameters, branches)) / 1e6 == pytest.approx(millions, abs=5e-3)
+
+
+@pytest.mark.parametrize("size", [8, 32, 64])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_shapes_agree_forward_and_backward_at_any_size(name, size):
+    model = on_meta(name, 10)
+    with torch.device("meta"):
+        outputs = model.outputs(torch.empty(2, 3, size, size))
+    outputs.logits.sum().backward()
+    assert outputs.logits.shape == (2, 10)
+    assert all(p.grad is not None and p.grad.shape == p.shape for p in model.parameters())
+
+
+@pytest.mark.parametrize("size", [8, 32, 64])
+@pytest.mark.parametrize("name", SMALL)
+def test_trains_at_any_size(name, size):
+    model = seeded(name).train()
+    model(torch.randn(2, 3, size, size)).square().sum().backward()
+    gradients = [p.grad for p in model.parameters()]
+    assert all(g is not None and g.isfinite().all() for g in gradients)
+    assert sum(g.abs().sum() > 0 for g in gradients) > len(gradients) / 2
+
+
+def test_vgg_pools_before_its_last_block_only_above_4_pixels():
+    sizes = {size: [shape[1] for shape in ARCHITECTURES["vgg8"].shapes(10, size).stages] for size in (8, 32, 64)}
+    assert sizes == {8: [4, 2, 1, 1], 32: [16, 8, 4, 4], 64: [32, 16, 8, 4]}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_stage_ends_after_or_before_the_relu(name):
+    outputs = seeded(name).outputs(torch.randn(2, 3, 32, 32))
+    raw = ARCHITECTURES[name].family in ("wrn", "mobilenet")
+    assert [bool((stage < 0).any()) for stage in outputs.stages] == [raw] * len(outputs.stages)
+    assert (outputs.final_map >= 0).all()
+    assert torch.allclose(outputs.embedding, outputs.final_map.mean(dim=(2, 3)))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_nothing_overwrites_a_tapped_map(name):
+    model = seeded(name).train()
+    seen: list[Tensor] = []
+    for module in (*model.stages, model.head.neck):
+        module.register_forward_hook(lambda module, inputs, output: seen.append(output.clone()))
+    image = torch.randn(2, 3, 16, 16)
+    untouched = image.clone()
+    outputs = model.outputs(image)
+    assert torch.equal(image, untouched)
+    for value, copy in zip((*outputs.stages, outputs.final_map), seen, strict=True):
+        assert torch.equal(value, copy)
+    # A branch shares the map that the trunk goes on with.
+    for after in range(1, len(model.stages)):
+        model.branch(after)(outputs.stages[after - 1])
+        assert torch.equal(outputs.stages[after - 1], seen[after - 1])
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_branches_continue_every_stage(name):
+    model, shapes = on_meta(name, 10), ARCHITECTURES[name].shapes(10, 32)
+    for after, shape in enumerate(shapes.stages[:-1], start=1):
+        with torch.device("meta"):
+            outputs = model.branch(after).outputs(torch.empty(2, *shape))
+        assert outputs.logits.shape == (2, 10)
+        assert outputs.final_map.shape[1:] == shapes.final_map
+        assert tuple(stage.shape[1:] for stage in outputs.stages) == shapes.stages[after:]
+    for after in (0, len(shapes.stages)):
+        with pytest.raises(ValueError, match="branch starts after"):
+            model.branch(after)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_branch_is_fresh_and_attached(name):
+    model = seeded(name)
+    branch = model.branch(after=1)
+    own, trunk = branch.state_dict(), {**model.stages[1:].state_dict(prefix="stages."), **model.head.state_dict()}
+    convolutions = [key for key, value in branch.stages.state_dict(prefix="stages.").items() if value.ndim == 4]
+    assert convolutions
+    assert not any(torch.equal(own[key], trunk[key]) for key in convolutions)
+    assert not torch.equal(branch.head.classifier.weight, model.head.classifier.weight)
+
+    branch(model.outputs(torch.randn(2, 3, 16, 16)).stages[0]).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.stages[0].parameters() if p.ndim == 4)
+    assert all(p.grad is None for p in model.stages[1:].parameters())
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_seed_alone_decides_the_weights(name):
+    first, again, other = (seeded(name, seed).state_dict() for seed in (3, 3, 4))
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert not torch.equal(first["head.classifier.weight"], other["head.classifier.weight"])
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_initialisation_of_convolutions(name):
+    # Shuffle networks keep PyTorch's default, uniform in ±1/√fan_in; the others are normal in fan-out mode.
+    default = ARCHITECTURES[name].family == "shufflenet"
+    for module in seeded(name).modules():
+        if not isinstance(module, nn.Conv2d) or module.weight.numel() < 1000:
+            continue
+        fan_in, fan_out = module.weight[0].numel(), module.weight[:, 0].numel()
+        expected = math.sqrt(1 / (3 * fan_in)) if default else math.sqrt(2 / fan_out)
+        tolerance = 5 / math.sqrt(2 * module.weight.numel())
+        assert module.weight.std().item() == pytest.approx(expected, rel=tolerance)
+        assert module.weight.mean().abs().item() < 5 * expected / math.sqrt(module.weight.numel())
+        peak = module.weight.abs().max().item()
+        assert (peak <= 1 / math.sqrt(fan_in)) if default else (peak > 2.5 * expected)
+        assert module.bias is None or not module.bias.any()
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_initialisation_of_norms_and_classifier(name):
+    model = seeded(name, num_classes=100)
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert all((norm.weight == 1).all() and not norm.bias.any() for norm in norms)
+    weight, bias = model.head.classifier.weight, model.head.classifier.bias
+    family = ARCHITECTURES[name].family
+    uniform = math.sqrt(1 / (3 * weight.shape[1]))
+    expected = 0.01 if family in ("vgg", "mobilenet") else uniform
+    assert weight.std().item() == pytest.approx(expected, rel=5 / math.sqrt(2 * weight.numel()))
+    assert bias.any().item() == (family not in ("vgg", "mobilenet", "wrn"))

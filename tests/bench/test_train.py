@@ -1,0 +1,93 @@
+"""The training benchmark on tiny sizes: every way is timed, related to the right loop, and told in full."""
+
+import json
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from kdbench.bench.train import peak, run_training
+from kdbench.bench.train_data import dataset_or_noise, noise
+from kdbench.bench.train_loops import Setting
+from kdbench.bench.train_report import render, to_json
+from kdbench.cli.main import app
+from kdbench.data.dataset import DatasetInfo
+from kdbench.errors import UserError
+from kdbench.flops import forward_flops
+from kdbench.plugins import load_plugins
+from kdbench.recipe import load_recipe
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def setting():
+    data = noise(DatasetInfo("noise", 4, 8, 40, 8))
+    recipe = load_recipe("crd240", {"batch_size": 8, "epochs": 3})
+    return Setting(load_plugins(), data, "resnet14", "resnet8", recipe, CPU)
+
+
+@pytest.fixture(scope="module")
+def result(setting):
+    return run_training(
+        setting, ("kd", "crd", "dsn"), members=(1, 4), precision="bf16", rounds=2, lanes=1, notes=("a remark",)
+    )
+
+
+def test_rows(result):
+    names = [row.name for row in result.rows]
+    loops = ["kd", "crd", "dsn", "all"]
+    expected = [f"{kind} loop, {what}" for kind in ("plain", "good") for what in loops]
+    assert names == [*expected, "cohort of 1", "cohort of 4"]
+    assert [row.students for row in result.rows] == [1, 1, 1, 3, 1, 1, 1, 3, 1, 4]
+    assert result.rows[0].of_plain == result.rows[4].of_good == 1.0
+
+
+def test_a_cohort_saves_the_teachers_passes_of_one_seed(result, setting):
+    """Four students: three methods, and the first again with the next seed, which has batches of its own."""
+    rows = {row.name: row for row in result.rows}
+    teacher = forward_flops(setting.registry.architecture("resnet14").build(4), 8) * 8
+    alone = rows["plain loop, all"].flops + rows["plain loop, kd"].flops
+    assert rows["cohort of 4"].flops == alone - teacher
+
+
+def test_students_per_hour(result):
+    assert result.steps_of_a_run == 15
+    row = result.rows[-1]
+    assert row.students_per_hour(15) == pytest.approx(4 * 3600 / (15 * row.wall.median))
+
+
+def test_report(result):
+    text = render(result)
+    assert "cohort of 4" in text and "a remark" in text and "in bf16" in text
+    values = json.loads(to_json(result, CPU))
+    assert values["rows"][-1]["students"] == 4
+    assert values["environment"]["threads"] == 1
+
+
+def test_peak():
+    assert peak(CPU, "fp32") > 1e8
+
+
+def test_noise_only_where_there_are_no_data(tmp_path):
+    source = load_plugins().dataset("digits")
+    assert dataset_or_noise(source, None)[1] == []
+    data, notes = dataset_or_noise(_Missing(), tmp_path)
+    assert data.train.images.shape == (40, 8, 8, 3)
+    assert notes == ["missing is not on this machine: images are noise of its shape."]
+
+
+def test_command_says_what_is_wrong():
+    wrong = CliRunner().invoke(app, ["bench", "train", "--pair", "resnet14", "--methods", "kd", "--device", "cpu"])
+    assert isinstance(wrong.exception, UserError)
+    assert "TEACHER:STUDENT" in str(wrong.exception)
+
+
+class _Missing:
+    name = "missing"
+
+    def available(self, data_dir):
+        return False
+
+    def info(self, data_dir):
+        return DatasetInfo("missing", 4, 8, 40, 8)

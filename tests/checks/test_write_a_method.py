@@ -1,0 +1,49 @@
+"""The page docs/write-a-method.md, done: files written, commands run in a fresh environment, outputs compared."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from kdbench.checks.suite import CHECKS
+from tests.checks.sandbox import make_sandbox
+
+PAGE = Path(__file__).parents[2] / "docs" / "write-a-method.md"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, what follows that on the opening line, and its text."""
+
+    language: str
+    about: str
+    text: str
+
+
+def blocks() -> list[Block]:
+    fences = re.findall(r"^```(\w+) ?(.*?)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), flags=re.M | re.S)
+    return [Block(*fence) for fence in fences]
+
+
+def test_the_page_works_from_top_to_bottom(tmp_path):
+    sandbox = make_sandbox(tmp_path)
+    printed = {}
+    for block in blocks():
+        if block.language == "python" and block.about:
+            (sandbox.folder / block.about).write_text(block.text, encoding="utf-8")
+        elif block.language == "python":
+            compile(block.text, PAGE.name, "exec")
+        elif block.language == "sh":
+            expected = int(block.about.removeprefix("exit=") or 0)
+            last = "".join(sandbox.run(line, exit_code=expected) for line in block.text.splitlines())
+            printed[block.text] = last
+        else:
+            assert block.language == "text"
+            assert [line for line in block.text.splitlines() if line not in last] == []
+    *_, tests, grid = printed.values()
+    assert f"{len(CHECKS)} passed, 1 skipped" in tests  # no teacher_free, but the numbers' test
+    assert "(kdbench-pooled-hint 0.1.0)" in grid and re.search(r"pooled_hint.* \d+\.\d\d", grid)
+
+
+def test_the_page_names_every_check():
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \|$", PAGE.read_text(encoding="utf-8"), flags=re.M)
+    assert rows == list(CHECKS)

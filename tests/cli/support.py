@@ -1,0 +1,51 @@
+"""The command line inside the test process."""
+
+import contextlib
+import io
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+from kdbench.cli.main import main
+
+#: Two epochs of two small batches: enough to go through everything.
+TINY_GRID = """
+dataset: digits
+recipe: {epochs: 2, batch_size: 16, max_steps: 2, augmentation: {crop_padding: 1, flip: false}}
+seeds: [0, 1]
+tables:
+  - name: first
+    title: A tiny table
+    pairs: [resnet14:resnet8]
+    rows: [{method: student, label: Student}, {method: kd, label: KD}]
+"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def kdbench(*words: object) -> Result:
+    """Run `kdbench WORDS`; an exception other than an exit is a failed test."""
+    out, err = io.StringIO(), io.StringIO()
+    argv = ["kdbench", *map(str, words)]
+    with mock.patch.object(sys, "argv", argv), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+            code = 0
+        except SystemExit as exit:
+            code = exit.code if isinstance(exit.code, int) else int(exit.code is not None)
+    return Result(code, out.getvalue(), err.getvalue())
+
+
+def tiny_grid(folder: Path, text: str = TINY_GRID) -> Path:
+    """A grid file of a few seconds."""
+    path = folder / "tiny.yaml"
+    path.write_text(text)
+    return path

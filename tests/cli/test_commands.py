@@ -1,0 +1,104 @@
+"""`kdbench list`, `show`, `table` and `doctor`."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from tests.cli.support import kdbench, tiny_grid
+
+
+@pytest.mark.parametrize("kind", ["methods", "architectures", "datasets", "grids", "plugins"])
+def test_lists_are_readable_and_machine_readable(kind):
+    rows = json.loads(kdbench("list", kind, "--json").out)
+    text = kdbench("list", kind).out
+    assert rows and all(row["name"] in text for row in rows)
+
+
+def test_plugins_say_what_came_from_where():
+    rows = {row["name"]: row for row in json.loads(kdbench("list", "plugins", "--json").out)}
+    assert {"harness", "methods", "architectures"} <= rows.keys()
+    assert "dskd" in rows["methods"]["brought"] and rows["methods"]["distribution"] == "kdbench"
+    assert not rows["methods"]["error"]
+
+
+def test_show_fills_in_the_formula_and_names_the_alternatives():
+    result = kdbench("show", "dskd", "--set", "dskd.beta=12")
+    assert "12 × MSE(F_T, r_L(F_L))" in result.out
+    assert "beta = 12.0 (default 30.0)" in result.out
+    assert "paper: absent from Equations 1, 2 and 7" in result.out
+    assert "alternatives: conv1x1" in result.out
+
+
+def test_show_of_every_method_works():
+    for row in json.loads(kdbench("list", "methods", "--json").out):
+        result = kdbench("show", row["name"], "--json")
+        assert result.code == 0
+        shown = json.loads(result.out)
+        assert shown["formula"].startswith("total = ") and "{" not in shown["formula"]
+        assert shown["citation"] and len(shown["source_sha256"]) == 64
+
+
+def test_show_of_an_unknown_method_names_the_nearest():
+    result = kdbench("show", "fitnets")
+    assert result.code == 2 and "did you mean 'fitnet'?" in result.err
+
+
+def test_doctor_names_versions_data_and_plugins(tmp_path):
+    result = kdbench("doctor", "--results", tmp_path / "none")
+    assert result.code == 0
+    for word in ("torch", "cpu:", "data set digits", "plugin methods", "does not exist yet"):
+        assert word in result.out
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("table")
+    grid = tiny_grid(folder)
+    assert kdbench("run", "--grid", grid, "--results", folder / "results", "--workers", 1).code == 0
+    return grid, folder / "results"
+
+
+def test_table_as_json_holds_every_cell(results):
+    grid, folder = results
+    cells = json.loads(kdbench("table", "--grid", grid, "--results", folder, "--format", "json").out)
+    assert [cell["method"] for cell in cells] == ["student", "kd"]
+    for cell in cells:
+        assert cell["grid"] == "tiny" and cell["table"] == "first" and cell["dataset"] == "digits"
+        assert cell["teacher"] == "resnet14" and cell["student"] == "resnet8" and cell["variant"] is None
+        assert cell["n"] == 2 and cell["seeds"] == [0, 1] and cell["status"] == "complete" and cell["paper"] is None
+        values = cell["top1_last"]["values"]
+        mean = sum(values) / 2
+        assert cell["top1_last"]["mean"] == pytest.approx(mean)
+        assert cell["top1_last"]["std"] == pytest.approx(sum((v - mean) ** 2 for v in values) ** 0.5)
+        assert all(best >= last for best, last in zip(cell["top1_best"]["values"], values, strict=True))
+
+
+def test_table_in_every_other_format(results):
+    grid, folder = results
+
+    def shown(format):
+        return kdbench("table", "--grid", grid, "--results", folder, "--format", format).out
+
+    assert "| Student" in shown("text")
+    assert shown("markdown").splitlines()[2].startswith("| Teacher")
+    rows = list(csv.DictReader(io.StringIO(shown("csv"))))
+    assert [row["method"] for row in rows] == ["student", "kd"] and rows[0]["n"] == "2"
+    assert r"\toprule" in shown("latex") and r"resnet14" in shown("latex")
+
+
+def test_table_marks_partial_and_missing_cells(results):
+    grid, folder = results
+    partial = json.loads(
+        kdbench("table", "--grid", grid, "--results", folder, "--seeds", "0,1,2", "--format", "json").out
+    )
+    assert [cell["status"] for cell in partial] == ["partial", "partial"]
+    text = kdbench("table", "--grid", grid, "--results", folder, "--methods", "kd,sp", "--seeds", "0,5").out
+    assert "* fewer seeds than the grid asks for" in text and "– not run" in text
+
+
+def test_best_epoch_is_labelled_as_selected_on_the_test_set(results):
+    grid, folder = results
+    assert "selected on the test set" in kdbench("table", "--grid", grid, "--results", folder, "--best").out
+    assert "last epoch" in kdbench("table", "--grid", grid, "--results", folder).out

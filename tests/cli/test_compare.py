@@ -1,0 +1,80 @@
+"""`kdbench compare`."""
+
+import json
+
+import pytest
+from scipy import stats
+
+from kdbench.store.records import Store
+from tests.cli.support import kdbench
+from tests.gate.support import GRID, accuracies, baseline_of, expansion, fill, record, written
+
+
+@pytest.fixture
+def folder(tmp_path):
+    cells = expansion(tmp_path)
+    fill(Store(tmp_path / "a"), cells, accuracies(student=90.0, kd=92.0))
+    fill(Store(tmp_path / "b"), cells, {"kd": {0: 93.0, 1: 93.4, 2: 93.1}, "dkd": {0: 91.0}})
+    return tmp_path
+
+
+def test_cells_of_both_sides_with_their_interval(folder):
+    page = json.loads(kdbench("compare", folder / "a", folder / "b", "--json").out)
+    (cell,) = page["cells"]
+    expected = stats.ttest_rel([93.0, 93.4, 93.1], [91.9, 92.0, 92.1])
+    interval = expected.confidence_interval(0.95)
+    assert cell["method"] == "kd" and cell["kind"] == "paired" and cell["n"] == 3
+    assert cell["interval"] == pytest.approx([interval.low, interval.high]) and cell["separated"]
+    assert page["only_a"] == ["student resnet8 on digits"] and page["only_b"] == ["dkd resnet14→resnet8 on digits"]
+
+
+def test_text_names_everything(folder):
+    page = kdbench("compare", folder / "a", folder / "b").out
+    for part in ("kd resnet14→resnet8 on digits", "+1.17 [", "yes", "only in A: student", "only in B: dkd"):
+        assert part in page
+
+
+def test_a_baseline_compares_with_its_own_folder(folder):
+    cells = expansion(folder)
+    fill(Store(folder / "a"), cells, accuracies(dkd=91.0))
+    written(baseline_of(Store(folder / "a"), cells), folder / "a.json")
+    page = json.loads(kdbench("compare", folder / "a.json", folder / "a", "--json").out)
+    assert len(page["cells"]) == 3 and not page["only_a"] and not page["only_b"]
+    assert {cell["difference"] for cell in page["cells"]} == {0.0}
+    assert not any(cell["separated"] or cell["recipe_change"] for cell in page["cells"])
+
+
+def test_another_recipe_is_told(folder):
+    other = expansion(folder, GRID.replace("epochs: 1", "epochs: 2"))
+    fill(Store(folder / "c"), other, accuracies(kd=92.0))
+    assert "recipe: epochs 1 → 2" in kdbench("compare", folder / "a", folder / "c").out
+
+
+def test_failed_runs_and_other_seeds_are_told(folder):
+    other = expansion(folder, GRID.replace("[0, 1, 2]", "[3, 4, 5]"))
+    store = Store(folder / "c")
+    fill(store, other, {"kd": {3: 92.0, 4: 92.3}})
+    store.write(record(other.cells[1].runs[2], 0.0, "diverged"))
+    page = kdbench("compare", folder / "a", folder / "c").out
+    assert "(unpaired)" in page and "B: seed 5 diverged" in page
+
+
+def test_variants_are_told_apart_by_their_parameters(folder):
+    text = GRID.replace("{method: dkd, label: DKD}", "{method: kd, variant: hot, params: {tau: 9}}")
+    cells = expansion(folder, text)
+    fill(Store(folder / "c"), cells, accuracies(kd=92.0) | {"kd/hot": {0: 91.0}})
+    page = kdbench("compare", folder / "c", folder / "c").out
+    assert "(tau 4.0)" in page and "(tau 9.0)" in page
+
+
+@pytest.mark.parametrize("side", ["nothing", "empty"])
+def test_a_side_that_is_none_is_2(folder, side):
+    (folder / "empty").mkdir()
+    assert kdbench("compare", folder / "a", folder / side).code == 2
+
+
+def test_nothing_in_common_is_2(folder):
+    fill(Store(folder / "c"), expansion(folder), {"student": {0: 1.0}})
+    fill(Store(folder / "d"), expansion(folder), {"kd": {0: 1.0}})
+    result = kdbench("compare", folder / "c", folder / "d")
+    assert result.code == 2 and "no cell in common" in result.err

@@ -1,0 +1,154 @@
+"""`kdbench run` from the command line, on a grid of seconds."""
+
+import json
+
+import pytest
+
+from tests.cli.support import TINY_GRID, kdbench, tiny_grid
+
+
+def test_trains_prints_the_table_and_trains_nothing_the_second_time(tmp_path):
+    grid, results = tiny_grid(tmp_path), tmp_path / "results"
+    first = kdbench("run", "--grid", grid, "--results", results, "--workers", 1)
+    assert first.code == 0, first.err
+    assert "4 runs: 4 to train; 1 teachers, 1 to train first." in first.out
+    assert "lr 0.05: resnet14, resnet8" in first.out
+    assert "Student" in first.out and "KD" in first.out and "(2)" in first.out
+    written = {path: path.stat().st_mtime_ns for path in results.rglob("*") if path.is_file()}
+    second = kdbench("run", "--grid", grid, "--results", results, "--workers", 1)
+    assert second.code == 0
+    assert "Nothing to train: all 4 runs are finished." in second.out
+    assert second.out.split("first: A tiny table")[1] == first.out.split("first: A tiny table")[1]
+    assert written == {path: path.stat().st_mtime_ns for path in results.rglob("*") if path.is_file()}
+
+
+def test_workers_give_the_numbers_of_one_process(tmp_path):
+    grid = tiny_grid(tmp_path)
+    alone = kdbench("run", "--grid", grid, "--results", tmp_path / "a", "--workers", 1, "--json")
+    side_by_side = kdbench("run", "--grid", grid, "--results", tmp_path / "b", "--workers", 2, "--json")
+    assert alone.code == side_by_side.code == 0
+    assert json.loads(alone.out) == json.loads(side_by_side.out)
+
+
+def test_a_larger_selection_trains_only_what_is_new(tmp_path):
+    grid, results = tiny_grid(tmp_path), tmp_path / "results"
+    kdbench("run", "--grid", grid, "--results", results, "--methods", "kd", "--seeds", "0", "--workers", 1)
+    more = kdbench("run", "--grid", grid, "--results", results, "--methods", "kd", "--workers", 1)
+    assert "2 runs: 1 finished and skipped, 1 to train; 1 teachers, 0 to train first." in more.out
+
+
+def test_dry_run_touches_nothing_and_counts(tmp_path):
+    results = tmp_path / "results"
+    told = kdbench("run", "--grid", "cifar100", "--dry-run", "--json", "--results", results)
+    plan = json.loads(told.out)
+    assert len(plan["runs"]) == len({run["id"] for run in plan["runs"]}) == 195
+    assert [teacher["student"] for teacher in plan["teachers"]] == ["wrn_40_2", "vgg13", "resnet32x4"]
+    assert plan["done"] == [] and 1e18 < plan["flops"] < plan["flops_without_sharing"]
+    assert not results.exists()
+    rates = {run["student"]: run["recipe"]["lr"] for run in plan["runs"]}
+    assert rates["MobileNetV2"] == rates["ShuffleV2"] == 0.01 and rates["vgg8"] == 0.05
+
+
+def test_dry_run_prints_the_resolved_grid(tmp_path):
+    told = kdbench("run", "--grid", tiny_grid(tmp_path), "--dry-run", "--results", tmp_path / "results")
+    assert told.code == 0
+    assert told.out.count("to train   ") == 5
+    assert "FLOPs" in told.out and "4 runs: 4 to train" in told.out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--grid", "quik"], "unknown grid 'quik'; did you mean 'quick'? `kdbench list grids` lists them."),
+        (["--grid", "quick", "--methods", "dskdd"], "unknown method 'dskdd'; did you mean 'dskd'?"),
+        (["--grid", "quick", "--pairs", "resnet20:resnet9"], "unknown architecture 'resnet9'; did you mean 'resnet"),
+        (["--grid", "quick", "--pairs", "resnet20"], "a pair is written teacher:student, not 'resnet20'"),
+        (["--grid", "quick", "--dataset", "digit"], "unknown dataset 'digit'; did you mean 'digits'?"),
+        (["--grid", "quick", "--set", "recipe.epoch=2"], "unknown key of recipe 'epoch'; did you mean 'epochs'?"),
+        (["--grid", "quick", "--set", "recipe.epochs=0"], "recipe: epochs: input should be greater than or equal to 1"),
+        (["--grid", "quick", "--set", "recipe.epochs=many"], "recipe: epochs: input should be a valid integer"),
+        (["--grid", "quick", "--set", "recipe.lr=.inf"], "recipe: lr: input should be a finite number"),
+        (["--grid", "quick", "--set", "epochs=2"], "--set takes recipe.KEY=VALUE or METHOD.PARAMETER=VALUE"),
+        (["--grid", "quick", "--set", "dskd.betta=2"], "unknown key of method 'dskd' 'betta'; did you mean 'beta'?"),
+        (["--grid", "quick", "--set", "dskd.projector=x"], "method 'dskd': projector: input should be 'align'"),
+        (["--grid", "quick", "--set", "kd.tau=0"], "method 'kd': tau: input should be greater than 0"),
+        (["--grid", "quick", "--set", "sp.beta=1"], "unknown method in this selection 'sp'"),
+        (["--grid", "quick", "--seeds", "a"], "--seeds takes whole numbers"),
+        (["--grid", "quick", "--seeds", "1,1"], "--seeds takes distinct numbers"),
+        (["--grid", "quick", "--tables", "tabel"], "unknown table of grid 'quick' 'tabel'"),
+        (["--grid", "quick", "--device", "gpu"], "unknown device 'gpu'"),
+        (["--grid", "quick", "--device", "cuda:99"], "device 'cuda:99' is not there"),
+        (["--grid", "quick", "--precision", "fp64"], "recipe: precision: input should be 'fp32'"),
+        (["--grid", "quick", "--teacher", "resnet20"], "--teacher takes ARCH=FILE"),
+        (["--grid", "quick", "--teacher", "resnet20=none.safetensors"], "does not exist"),
+        (["--grid", "missing.yaml"], "missing.yaml cannot be read"),
+        (["--grid", "quick", "--plugin", "nothing.py"], "nothing.py"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path, words, sentence):
+    result = kdbench("run", *words, "--results", tmp_path / "results")
+    assert result.code == 2
+    assert result.err.startswith("kdbench: ") and result.err.count("\n") == 1
+    assert sentence in result.err
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_method_from_a_file_joins_the_grid(tmp_path):
+    plugin = tmp_path / "halved.py"
+    plugin.write_text(
+        "import kdbench\n"
+        "from torch.nn.functional import cross_entropy\n"
+        "class Halved(kdbench.Method):\n"
+        "    name = 'halved'\n"
+        "    formula = {'ce': 'CE(z_S, y)'}\n"
+        "    @classmethod\n"
+        "    def weights(cls, params):\n"
+        "        return {'ce': 0.5}\n"
+        "    def terms(self, student, teacher, batch):\n"
+        "        return {'ce': cross_entropy(student.logits, batch.labels)}\n"
+        "@kdbench.hookimpl\n"
+        "def kdbench_methods():\n"
+        "    return [Halved]\n"
+    )
+    words = ["--grid", tiny_grid(tmp_path), "--plugin", plugin, "--methods", "halved", "--seeds", "0", "--workers", 1]
+    result = kdbench("run", *words, "--results", tmp_path / "results")
+    assert result.code == 0, result.err
+    assert "halved" in result.out
+
+
+def test_a_run_that_fails_is_shown_and_tried_again(tmp_path):
+    plugin = tmp_path / "broken.py"
+    plugin.write_text(
+        "import kdbench\n"
+        "class Broken(kdbench.Method):\n"
+        "    name = 'broken'\n"
+        "    formula = {'ce': 'CE'}\n"
+        "    @classmethod\n"
+        "    def weights(cls, params):\n"
+        "        return {'ce': 1.0}\n"
+        "    def terms(self, student, teacher, batch):\n"
+        "        raise RuntimeError('this method is broken')\n"
+        "@kdbench.hookimpl\n"
+        "def kdbench_methods():\n"
+        "    return [Broken]\n"
+    )
+    words = ["run", "--grid", tiny_grid(tmp_path), "--plugin", plugin, "--methods", "student,broken", "--seeds", "0"]
+    result = kdbench(*words, "--results", tmp_path / "results", "--workers", 1)
+    assert result.code == 1
+    assert "broken resnet8 seed 0: failed in epoch 1: RuntimeError: this method is broken" in result.out
+    assert "† a seed failed" in result.out and "1 runs failed, 0 were not run" in result.out
+    (record,) = [
+        json.loads(path.read_text())
+        for path in (tmp_path / "results" / "records").glob("*.json")
+        if json.loads(path.read_text())["status"] == "failed"
+    ]
+    assert "this method is broken" in record["failure"]["traceback"]
+    again = kdbench(*words, "--results", tmp_path / "results", "--workers", 1)
+    assert "1 finished and skipped, 1 to train" in again.out
+
+
+def test_a_declined_pair_is_not_applicable_with_its_sentence(tmp_path):
+    text = TINY_GRID.replace("[{method: student", "[{method: dskd, params: {blocks: [7]}}, {method: student")
+    result = kdbench("table", "--grid", tiny_grid(tmp_path, text), "--results", tmp_path / "results")
+    assert result.code == 0
+    assert "n/a" in result.out and "are none of the shallow stages 1 to 2" in result.out

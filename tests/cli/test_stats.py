@@ -1,0 +1,40 @@
+"""`kdbench stats`."""
+
+import json
+
+import pytest
+
+from kdbench.store.records import Store
+from tests.cli.support import kdbench
+from tests.gate.support import accuracies, expansion, fill
+
+
+@pytest.fixture
+def folder(tmp_path):
+    fill(Store(tmp_path / "runs"), expansion(tmp_path), accuracies(student=90.0, kd=92.0, dkd=91.0))
+    return tmp_path
+
+
+def stats(folder, *words):
+    return kdbench("stats", "--grid", folder / "gate.yaml", "--results", folder / "runs", *words)
+
+
+def test_default_references_are_kd_and_student(folder):
+    page = json.loads(stats(folder, "--format", "json").out)
+    assert {(one["row"], one["reference"]) for one in page["paired"]} == {
+        ("student", "kd"),
+        ("dkd", "kd"),
+        ("kd", "student"),
+        ("dkd", "student"),
+    }
+
+
+def test_a_reference_of_ones_own(folder):
+    page = json.loads(stats(folder, "--format", "json", "--reference", "dkd").out)
+    assert {one["reference"] for one in page["paired"]} == {"dkd"}
+    assert stats(folder, "--reference", "kdd").code == 2
+
+
+def test_text_and_markdown(folder):
+    assert "Paired differences, points" in stats(folder).out
+    assert "**Paired differences, points**" in stats(folder, "--format", "markdown").out

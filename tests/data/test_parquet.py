@@ -1,0 +1,308 @@
+import io
+import json
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from kdbench.data import Dataset, DatasetInfo, DatasetSource
+from kdbench.data import parquet as module
+from kdbench.data.dataset import channel_statistics
+from kdbench.data.parquet import Parquet
+from kdbench.errors import UserError
+from tests.data.support import png, random_split, write_parquet, write_split
+
+NAMES = ["ant", "bee", "cat", "dog", "elk"]
+TRAIN, TEST = random_split(20, 6), random_split(9, 6)
+GREY = np.arange(36, dtype=np.uint8).reshape(6, 6)
+GOOD = [png(image.numpy()) for image in TRAIN.images[:3]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A good data set in the folder `noise`."""
+    write_split(tmp_path / "noise/train.parquet", TRAIN, names=NAMES)
+    write_split(tmp_path / "noise/test.parquet", TEST, names=NAMES)
+    return tmp_path / "noise"
+
+
+def source(folder: Path) -> DatasetSource:
+    return Parquet().with_argument(str(folder))
+
+
+def load(folder: Path) -> Dataset:
+    return source(folder).load(None)
+
+
+def refused(folder: Path, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load(folder)
+
+
+def test_load_agrees_with_info_and_with_what_was_written(folder: Path) -> None:
+    dataset = load(folder)
+    assert dataset.info == source(folder).info(None) == DatasetInfo("noise", 5, 6, 20, 9)
+    assert dataset.classes == tuple(NAMES)
+    for ours, written in ((dataset.train, TRAIN), (dataset.test, TEST)):
+        assert torch.equal(ours.images, written.images)
+        assert torch.equal(ours.labels, written.labels)
+    assert (dataset.mean, dataset.std) == channel_statistics(TRAIN.images)
+
+
+def test_info_decodes_no_pixels(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("decoded"))
+    assert source(folder).info(None).input_size == 6
+
+
+def test_name_is_the_folders_however_it_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    for path in (".", "../noise", "../noise/", str(folder), "../other/../noise"):
+        assert Parquet().with_argument(path).info(None).name == "noise"
+    assert Parquet().with_argument("../noise").name == "parquet:../noise"
+
+
+def test_the_same_data_elsewhere_have_the_same_checksum(folder: Path, tmp_path: Path) -> None:
+    write_split(tmp_path / "copy/train.parquet", TRAIN, names=NAMES, columns=("img", "fine_label"))
+    write_split(tmp_path / "copy/test.parquet", TEST, names=NAMES, columns=("img", "fine_label"))
+    copy = load(tmp_path / "copy")
+    assert (copy.info.name, copy.checksum) == ("copy", load(folder).checksum)
+
+
+def test_shards_of_a_subfolder_are_joined_in_order(folder: Path, tmp_path: Path) -> None:
+    place = tmp_path / "sharded/data"
+    for shard, (start, stop) in enumerate([(0, 0), (0, 13), (13, 20)]):
+        part = replace(TRAIN, images=TRAIN.images[start:stop], labels=TRAIN.labels[start:stop])
+        write_split(place / f"train-0000{shard}-of-00003.parquet", part, names=NAMES)
+    write_split(place / "validation-00000-of-00001.parquet", TEST, names=NAMES)
+    assert load(place.parent).checksum == load(folder).checksum
+
+
+def test_validation_counts_only_where_there_is_no_test(folder: Path) -> None:
+    write_split(folder / "valid.parquet", TRAIN, names=NAMES)
+    assert source(folder).info(None).test_size == 9
+    (folder / "test.parquet").unlink()
+    assert source(folder).info(None).test_size == 20
+
+
+@pytest.mark.parametrize("metadata", [None, json.dumps({"info": {"features": {"label": {"_type": "Value"}}}}).encode()])
+def test_classes_without_names_are_numbers(folder: Path, metadata: bytes | None) -> None:
+    write_split(folder / "train.parquet", TRAIN, metadata=metadata)
+    write_split(folder / "test.parquet", TEST, metadata=metadata)
+    assert load(folder).classes == ("0", "1", "2", "3", "4")
+
+
+@pytest.mark.parametrize("label_type", [pa.int8(), pa.uint64()])
+def test_any_integer_is_a_label(folder: Path, label_type: pa.DataType) -> None:
+    write_split(folder / "train.parquet", TRAIN, names=NAMES, label_type=label_type)
+    assert torch.equal(load(folder).train.labels, TRAIN.labels)
+
+
+def test_formats_and_modes_become_rgb(folder: Path) -> None:
+    colour = TRAIN.images[0].numpy()
+    palette = Image.fromarray(GREY).convert("P")
+    images = [
+        png(GREY),
+        png(colour, "RGBA"),
+        png(colour, fmt="BMP"),
+        png(colour, fmt="WEBP", lossless=True),
+        png(GREY, "LA"),
+        png(np.asarray(palette.convert("L")), "P"),
+        png(colour, fmt="JPEG", quality=95),
+    ]
+    write_parquet(folder / "train.parquet", images, [0] * 7, names=NAMES)
+    loaded = load(folder).train.images.numpy()
+    grey = np.repeat(GREY[..., None], 3, 2)
+    for found, expected in zip(loaded, [grey, colour, colour, colour, grey, grey], strict=False):
+        np.testing.assert_array_equal(found, expected)
+    with Image.open(io.BytesIO(images[6])) as jpeg:
+        np.testing.assert_array_equal(loaded[6], np.asarray(jpeg))
+
+
+def test_folder_must_be_given_and_hold_both_splits(folder: Path, tmp_path: Path) -> None:
+    for call in (lambda: Parquet().info(None), lambda: Parquet().load(None), lambda: Parquet().with_argument("")):
+        with pytest.raises(UserError, match="'parquet' needs a folder; write parquet:DIR"):
+            call()
+    refused(tmp_path / "nowhere", r"nowhere and its subfolder data hold no train\*.parquet")
+    (folder / "test.parquet").unlink()
+    refused(folder, r"hold no train\*.parquet with a test\*.parquet or valid\*.parquet")
+
+
+def test_locations_say_what_is_there(folder: Path) -> None:
+    assert source(folder).locations(None) == f"{folder}: there"
+    assert source(folder / "x").locations(None) == f"{folder / 'x'}: missing"
+    assert "parquet:DIR" in Parquet().locations(None)
+
+
+TRUNCATED = png(TRAIN.images[0].numpy(), fmt="JPEG")[:-40]
+WIDE = png(np.zeros((6, 7), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (None, "it has no encoded bytes"),
+        ({"bytes": None, "path": "a.png"}, "it has no encoded bytes"),
+        (b"", "it has no encoded bytes"),
+        (b"not an image", "its 12 bytes are no JPEG, PNG, WEBP, BMP image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 6 6\n", "its 47 bytes are no JPEG, PNG, WEBP, BMP image"),
+        (TRUNCATED, "it cannot be decoded: .*truncated"),
+        (png(TRAIN.images[0].numpy())[:-30], "it cannot be decoded"),
+        (WIDE, "it is 7×6, and only square images are read"),
+        (png(np.zeros((8, 8), np.uint8)), "it is 8×8, where the first image is 6×6"),
+        (png(np.zeros((1025, 1025), np.uint8)), "it is 1025×1025, and more than 1024 pixels are not read"),
+        (png(np.zeros((6, 6), np.uint16)), "its pixels are of mode I;16"),
+    ],
+)
+def test_bad_image_is_named_by_file_and_row(folder: Path, data: Any, reason: str) -> None:
+    write_parquet(folder / "train.parquet", [*GOOD, data], [0] * 4, names=NAMES)
+    refused(folder, rf"{folder / 'train.parquet'}, row 3: bad image: {reason}")
+    write_parquet(folder / "train.parquet", [data, *GOOD], [0] * 4, names=NAMES)
+    with pytest.raises(UserError, match=r"train.parquet, row [01]: bad image"):
+        load(folder)
+
+
+def test_rows_are_counted_through_chunks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHUNK", 4)
+    write_parquet(folder / "test.parquet", [*GOOD * 5, b"x", *GOOD], [0] * 19, names=NAMES)
+    refused(folder, r"test.parquet, row 15: bad image")
+    write_parquet(folder / "test.parquet", GOOD * 5, [0] * 14 + [5], names=NAMES)
+    refused(folder, r"test.parquet, row 14: label 5 is not within 0..4; mend it")
+
+
+def test_decompression_bomb_is_refused_by_its_header(folder: Path) -> None:
+    # A PNG whose header claims 50,000 × 50,000 pixels, with the checksum that belongs to it.
+    bomb = bytearray(png(GREY))
+    bomb[16:24] = (50_000).to_bytes(4, "big") * 2
+    bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
+    write_parquet(folder / "train.parquet", [*GOOD, bytes(bomb)], [0] * 4, names=NAMES)
+    refused(folder, "row 3: bad image: it has more than 1024 pixels a side")
+
+
+@pytest.mark.parametrize("label", [-1, 5, 2**40])
+def test_label_outside_the_classes_is_refused(folder: Path, label: int) -> None:
+    write_parquet(folder / "train.parquet", GOOD, [0, label, 1], names=NAMES)
+    refused(folder, rf"{folder / 'train.parquet'}, row 1: label {label} is not within 0..4")
+
+
+def test_label_that_only_the_test_images_have_is_refused(folder: Path) -> None:
+    write_parquet(folder / "train.parquet", GOOD, [0, 1, 2])
+    write_parquet(folder / "test.parquet", GOOD, [0, 1, 3])
+    refused(folder, r"test.parquet, row 2: label 3 is not within 0..2")
+
+
+def test_stray_number_does_not_become_a_million_classes(folder: Path) -> None:
+    write_parquet(folder / "train.parquet", GOOD, [0, 1, 10**12])
+    write_parquet(folder / "test.parquet", GOOD, [0, 1, 2])
+    refused(folder, "labels run up to 1000000000000 in 3 training rows")
+
+
+def test_empty_label_is_refused(folder: Path) -> None:
+    write_parquet(folder / "train.parquet", GOOD, [0, None, 1], names=NAMES)
+    refused(folder, r"train.parquet: column 'label' has empty labels")
+
+
+WRAPPED = [{"bytes": image} for image in GOOD]
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "message"),
+    [
+        (GOOD, [0] * 3, ": column 'image' is binary, but must be a struct with binary `bytes`"),
+        ([{"path": "x"}] * 3, [0] * 3, ": column 'image' is struct<path: string>, but must be a struct"),
+        ([{"bytes": "x"}] * 3, [0] * 3, ": column 'image' is struct<bytes: string>, but must be a struct"),
+        (WRAPPED, [0.0] * 3, ": column 'label' is double, but must be an integer"),
+        (WRAPPED, ["0"] * 3, ": column 'label' is string, but must be an integer"),
+        (WRAPPED, [True] * 3, ": column 'label' is bool, but must be an integer"),
+        (WRAPPED, None, " has no column 'label' or 'fine_label' among: image; rename the right one"),
+        (None, [0] * 3, " has no column 'image' or 'img' among: label; rename the right one"),
+        (None, None, " has no column 'image' or 'img' among: none"),
+    ],
+)
+def test_wrong_columns_are_refused(folder: Path, image: Any, label: Any, message: str) -> None:
+    columns = {name: pa.array(values) for name, values in (("image", image), ("label", label)) if values is not None}
+    pq.write_table(pa.table(columns), folder / "train.parquet")
+    refused(folder, str(folder / "train.parquet") + message)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        b"{",
+        b"[]",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"info": {"features": {}}}',
+        b'{"info": {"features": {"label": null}}}',
+        b'{"info": {"features": {"label": {"names": [1, 2]}}}}',
+        b'{"info": {"features": {"label": {"names": "ant"}}}}',
+    ],
+)
+def test_metadata_that_say_nothing_are_refused(folder: Path, metadata: bytes) -> None:
+    write_split(folder / "train.parquet", TRAIN, metadata=metadata)
+    refused(folder, "its 'huggingface' metadata do not describe column 'label'")
+
+
+def test_splits_that_name_different_classes_are_refused(folder: Path) -> None:
+    write_split(folder / "test.parquet", TEST, names=NAMES[::-1])
+    refused(folder, rf"{folder / 'train.parquet'} and {folder / 'test.parquet'} name different classes")
+
+
+def test_too_many_rows_or_none_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_ROWS", 19)
+    refused(folder, "have 20 rows; a split must have from 1 to 19")
+    write_parquet(folder / "train.parquet", [], [], names=NAMES)
+    refused(folder, "have 0 rows")
+
+
+def test_split_that_does_not_fit_memory_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(np, "empty", full)
+    refused(folder, "its split takes 0.0 GB of memory decoded; use fewer rows")
+
+
+@pytest.mark.parametrize("length", [0, 3, 100, 2000, -4])
+def test_truncated_file_is_refused(folder: Path, length: int) -> None:
+    path = folder / "train.parquet"
+    path.write_bytes(path.read_bytes()[:length])
+    refused(folder, rf"{path} is damaged or no parquet file \(.*\); copy it anew and run again")
+
+
+def test_column_name_that_is_no_text_is_refused(folder: Path) -> None:
+    path = folder / "train.parquet"
+    path.write_bytes(path.read_bytes().replace(b"label", b"lab\xffl"))
+    refused(folder, f"{path} is damaged or no parquet file")
+
+
+@pytest.mark.parametrize("rows", [15, 25])
+def test_footer_that_counts_wrongly_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    opened = module._open
+    monkeypatch.setattr(module, "_open", lambda path: replace(opened(path), rows=rows))
+    refused(folder, f"its footer counts {rows} rows, but it has 20")
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_damage_is_a_user_error_or_harmless(folder: Path, data: st.DataObject) -> None:
+    path = folder / "train.parquet"
+    original = path.read_bytes()
+    content = bytearray(original)
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=8)):
+        content[place] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    try:
+        assert load(folder).info.train_size == 20
+    except UserError as error:
+        assert str(folder) in str(error)
+    finally:
+        path.write_bytes(original)

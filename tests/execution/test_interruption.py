@@ -1,0 +1,81 @@
+"""A real `kdbench run` process, killed and stopped, and given again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from kdbench.store.records import Store
+
+GRID = """
+dataset: digits
+recipe: {epochs: 6, batch_size: 32, milestones: [3], augmentation: {crop_padding: 1, flip: false}}
+seeds: [0]
+tables:
+  - name: first
+    title: A tiny table
+    pairs: [resnet14:resnet8]
+    rows: [{method: student}, {method: dskd}, {method: crd}]
+"""
+
+
+def start(folder, results, *, workers):
+    """The process, printing to `folder/output`."""
+    command = [sys.executable, "-m", "kdbench", "run", "--grid", str(folder / "grid.yaml"), "--results", str(results)]
+    with (folder / "output").open("w") as output:
+        return subprocess.Popen(
+            [*command, "--workers", str(workers), "--checkpoint-seconds", "0"],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            start_new_session=True,
+        )
+
+
+def outcomes(results):
+    records = Store(results).records()
+    assert all(record.status == "done" for record in records)
+    return {record.id: (record.curve, record.weights_sha256, record.teacher_sha256) for record in records}
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unbroken")
+    (folder / "grid.yaml").write_text(GRID)
+    began = time.monotonic()
+    assert start(folder, folder / "results", workers=1).wait() == 0
+    found = outcomes(folder / "results")
+    assert len(found) == 4
+    return found, time.monotonic() - began
+
+
+@pytest.mark.parametrize(("share", "workers"), [(0.45, 1), (0.6, 2), (0.75, 1), (0.9, 2)])
+def test_killed_and_given_again_ends_in_the_same_bits(tmp_path, unbroken, share, workers):
+    expected, seconds = unbroken
+    (tmp_path / "grid.yaml").write_text(GRID)
+    process = start(tmp_path, tmp_path / "results", workers=workers)
+    time.sleep(share * seconds)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert start(tmp_path, tmp_path / "results", workers=workers).wait() == 0
+    assert outcomes(tmp_path / "results") == expected
+
+
+@pytest.mark.parametrize(("number", "code", "workers"), [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 2)])
+def test_stopped_by_a_signal_leaves_everything_resumable_and_says_how(tmp_path, unbroken, number, code, workers):
+    expected, _ = unbroken
+    (tmp_path / "grid.yaml").write_text(GRID)
+    results = tmp_path / "results"
+    process = start(tmp_path, results, workers=workers)
+    while not list(results.glob("checkpoints/*.safetensors")):
+        assert process.poll() is None, (tmp_path / "output").read_text()
+        time.sleep(0.02)
+    os.killpg(process.pid, number)
+    assert process.wait() == code
+    said = (tmp_path / "output").read_text()
+    assert "To go on: kdbench run --grid" in said and "Traceback" not in said
+    assert start(tmp_path, results, workers=workers).wait() == 0
+    assert outcomes(results) == expected

@@ -1,0 +1,188 @@
+"""Fused implementations against the reference in float64: shapes, types, layouts, switches, gradients."""
+
+import itertools
+
+import pytest
+import torch
+
+from tests.losses.support import (
+    DEVICES,
+    FUSED,
+    OPERATORS,
+    arguments,
+    assert_agrees,
+    implementation,
+    leaves,
+    mapped,
+    run,
+)
+
+SHAPES = [(1, 2), (3, 7), (64, 100), (41, 1271)]
+DTYPES = [torch.float32, torch.float16, torch.bfloat16]
+SWITCHES = [
+    dict(zip(("adaptive", "detach", "per_sample"), x, strict=True)) for x in itertools.product((True, False), repeat=3)
+]
+
+pytestmark = pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("backend", FUSED)
+def test_shapes(backend, operator, shape):
+    assert_agrees(backend, operator, arguments(operator, *shape, device=DEVICES[backend]))
+
+
+@pytest.mark.parametrize("operator", ["kd", "ce_kd", "deep_kd"])
+@pytest.mark.parametrize("backend", FUSED)
+def test_many_classes(backend, operator):
+    assert_agrees(backend, operator, arguments(operator, 17, 50_000, device=DEVICES[backend]))
+
+
+@pytest.mark.parametrize("dtype", DTYPES[1:], ids=str)
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("backend", FUSED)
+def test_half_types(backend, operator, dtype):
+    assert_agrees(backend, operator, arguments(operator, 20, 33, dtype=dtype, device=DEVICES[backend]))
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_float64(operator):
+    assert_agrees("analytic", operator, mapped(arguments(operator, 5, 6), torch.Tensor.double))
+
+
+@pytest.mark.parametrize("backend", FUSED)
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_kd_switches(backend, reduction, dtype):
+    args = arguments("kd", 5, 6, dtype=dtype, device=DEVICES[backend])
+    assert_agrees(backend, "kd", args, tau=3.0, tau_squared=False, reduction=reduction)
+    assert_agrees(backend, "kd", args, tau=1.0, reduction=reduction)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize("tau_squared", [True, False])
+def test_kd_with_a_temperature_per_sample(reduction, tau_squared):
+    options = {"tau": torch.tensor([1.0, 2.0, 3.5]), "reduction": reduction, "tau_squared": tau_squared}
+    assert_agrees("analytic", "kd", arguments("kd", 3, 6), **options)
+
+
+@pytest.mark.parametrize("backend", FUSED)
+def test_ce_kd_switches(backend):
+    assert_agrees(backend, "ce_kd", arguments("ce_kd", 5, 6, device=DEVICES[backend]), tau=2.0, tau_squared=False)
+
+
+@pytest.mark.parametrize("switches", SWITCHES, ids=lambda x: "-".join(k for k, v in x.items() if v) or "none")
+@pytest.mark.parametrize("operator", ["deep_kd", "deep_mse"])
+@pytest.mark.parametrize("backend", FUSED)
+def test_weighting_switches(backend, operator, switches):
+    args = arguments(operator, 5, 6, device=DEVICES[backend])
+    if backend == "triton" and switches["adaptive"] and not switches["per_sample"]:
+        with pytest.raises(ValueError, match="per_sample=False"):
+            implementation(backend, operator)(*args, **switches)
+        return
+    assert_agrees(backend, operator, args, **switches)
+
+
+@pytest.mark.parametrize("heads", [1, 2, 5])
+@pytest.mark.parametrize("operator", ["deep_kd", "deep_mse"])
+@pytest.mark.parametrize("backend", FUSED)
+def test_number_of_heads(backend, operator, heads):
+    assert_agrees(backend, operator, arguments(operator, 4, 5, device=DEVICES[backend], heads=heads), detach=False)
+
+
+@pytest.mark.parametrize("backend", FUSED)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x.repeat_interleave(2, 1)[:, ::2],
+        lambda x: torch.cat([x, x], 1)[:, : x.shape[1]],
+        lambda x: x.t().contiguous().t(),
+    ],
+    ids=["columns apart", "rows apart", "transposed"],
+)
+@pytest.mark.parametrize("operator", ["kd", "ce_kd", "deep_kd"])
+def test_strided_logits(backend, operator, change):
+    args = mapped(arguments(operator, 5, 6, device=DEVICES[backend]), change)
+    assert not leaves(args)[0].is_contiguous()
+    assert_agrees(backend, operator, args)
+
+
+@pytest.mark.parametrize("backend", FUSED)
+@pytest.mark.parametrize(
+    "change",
+    [lambda x: x.contiguous(memory_format=torch.channels_last), lambda x: torch.cat([x, x], 1)[:, : x.shape[1]]],
+    ids=["channels last", "samples apart"],
+)
+def test_strided_maps(backend, change):
+    args = mapped(arguments("deep_mse", 5, 6, device=DEVICES[backend]), change)
+    assert not leaves(args)[0].is_contiguous()
+    assert_agrees(backend, "deep_mse", args)
+    _, gradients = run(implementation(backend, "deep_mse"), args)
+    if args[0].is_contiguous(memory_format=torch.channels_last):
+        assert all(g.is_contiguous(memory_format=torch.channels_last) for g in gradients)
+
+
+@pytest.mark.parametrize("backend", FUSED)
+def test_maps_in_different_layouts(backend):
+    args = arguments("deep_mse", 5, 6, device=DEVICES[backend])
+    args[1][0] = mapped([args[1][0]], lambda x: x.contiguous(memory_format=torch.channels_last))[0]
+    assert_agrees(backend, "deep_mse", args)
+
+
+@pytest.mark.parametrize("backend", FUSED)
+def test_embeddings_as_maps(backend):
+    args = mapped(arguments("deep_mse", 5, 6, device=DEVICES[backend]), lambda x: x.flatten(1))
+    assert_agrees(backend, "deep_mse", args)
+
+
+def test_teacher_and_heads_of_different_types():
+    args = arguments("deep_mse", 5, 6, dtype=torch.bfloat16)
+    args[0] = args[0].float()
+    assert_agrees("analytic", "deep_mse", args)
+    logits = arguments("deep_kd", 5, 6)
+    logits[1][0] = logits[1][0].detach().bfloat16().requires_grad_()
+    assert_agrees("analytic", "deep_kd", logits)
+
+
+@pytest.mark.parametrize("gap", [1e2, 1e4])
+@pytest.mark.parametrize("operator", ["kd", "ce_kd", "deep_kd"])
+@pytest.mark.parametrize("backend", ["reference", *FUSED])
+def test_extreme_logits_stay_finite(backend, operator, gap):
+    args = mapped(arguments(operator, 5, 6, device=DEVICES[backend]), lambda x: (x > 0).to(x) * gap)
+    losses, gradients = run(implementation(backend, operator), args)
+    assert all(x.isfinite().all() for x in (*losses, *gradients))
+    assert_agrees(backend, operator, args)
+
+
+@pytest.mark.parametrize("backend", ["reference", *FUSED])
+def test_extreme_maps_stay_finite(backend):
+    args = mapped(arguments("deep_mse", 5, 6, device=DEVICES[backend]), lambda x: x * 1e4)
+    losses, gradients = run(implementation(backend, "deep_mse"), args)
+    assert all(x.isfinite().all() for x in (*losses, *gradients))
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("backend", FUSED)
+def test_equal_inputs_give_equal_bits(backend, operator):
+    args = arguments(operator, 40, 100, device=DEVICES[backend])
+    first, second = (run(implementation(backend, operator), args) for _ in range(2))
+    assert all(torch.equal(x, y) for a, b in zip(first, second, strict=True) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("backend", FUSED)
+def test_identical_heads_and_teacher(backend):
+    """No divergence at all: the weights' denominator is ε alone."""
+    args = arguments("deep_kd", 3, 4, device=DEVICES[backend])
+    same = mapped(args, lambda x: args[0].clone())
+    losses, gradients = run(implementation(backend, "deep_kd"), same)
+    assert all(x.abs().max() < 1e-5 for x in (*losses, *gradients))
+
+
+@pytest.mark.parametrize("backend", FUSED)
+def test_small_float16_gradients_survive_until_a_loss_scaler_lifts_them(backend):
+    args = arguments("deep_mse", 64, 3000, dtype=torch.float16, device=DEVICES[backend], heads=1)
+    last, _ = implementation(backend, "deep_mse")(*args)
+    (scaled,) = torch.autograd.grad(last * 2.0**16, leaves(args))
+    exact = 2.0**17 * (args[2] - args[0]).double() / args[0].numel()
+    assert (scaled.double() - exact).norm() / exact.norm() < 2e-3

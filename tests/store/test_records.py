@@ -1,0 +1,61 @@
+"""Records come back from their files as they were."""
+
+import json
+import math
+
+import pytest
+
+from kdbench.errors import UserError
+from kdbench.store.records import Epoch, Store
+from tests.training.support import runs, train
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("record"), runs("student"))["student"]
+
+
+def test_a_record_reads_as_it_was_written(record, tmp_path):
+    store = Store(tmp_path)
+    store.write(record)
+    assert store.record(record.id) == record
+    assert store.records() == [record]
+    assert store.record("0" * 16) is None
+
+
+def test_numbers_that_are_not_finite_survive(record, tmp_path):
+    odd = Epoch(
+        epoch=1,
+        lr=0.1,
+        loss=1.0,
+        terms={},
+        test_top1=1.0,
+        test_loss=math.inf,
+        diagnostics={"w": math.nan, "v": -math.inf},
+    )
+    store = Store(tmp_path)
+    store.write(record.model_copy(update={"curve": (odd,)}))
+    (back,) = store.record(record.id).curve
+    assert back.test_loss == math.inf and math.isnan(back.diagnostics["w"]) and back.diagnostics["v"] == -math.inf
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    json.loads(store.record_path(record.id).read_text(), parse_constant=refuse)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"{}", b"\xff"])
+def test_a_damaged_record_is_named(record, tmp_path, damage):
+    store = Store(tmp_path)
+    store.write(record)
+    store.record_path(record.id).write_bytes(damage)
+    with pytest.raises(UserError, match=r"record .*json is damaged .*move it away and run again"):
+        store.record(record.id)
+
+
+def test_a_record_under_another_name_is_refused(record, tmp_path):
+    store = Store(tmp_path)
+    store.write(record)
+    store.record_path(record.id).rename(store.record_path("f" * 16))
+    with pytest.raises(UserError, match="does not hold the run its name says"):
+        store.record("f" * 16)

@@ -1,0 +1,146 @@
+"""Grids, their cells, and the ids of runs."""
+
+import pytest
+
+from kdbench.cells import Expansion, distinct
+from kdbench.errors import UserError
+from kdbench.grid import Selection, load_grid
+from kdbench.paper import load_paper_table
+from kdbench.plugins import load_plugins
+
+REGISTRY = load_plugins()
+
+
+def expand(name="cifar100", **selection):
+    grid = load_grid(name, REGISTRY, Selection(**selection))
+    return Expansion(grid, REGISTRY, REGISTRY.dataset(grid.dataset).info(None))
+
+
+@pytest.fixture(scope="module")
+def full():
+    return expand()
+
+
+def all_runs(expansion):
+    return [run for cell in expansion.cells for run in cell.runs]
+
+
+def test_the_papers_tables_are_195_distinct_runs_and_3_teachers(full):
+    runs = distinct(all_runs(full))
+    assert len(runs) == 195
+    teachers = {run.teacher.key for run in runs if run.teacher}
+    assert len(teachers) == 3
+    assert len(full.cells) == 7 * 9 + 4 + 4 and not any(cell.declined for cell in full.cells)
+
+
+def test_a_teacher_free_run_serves_every_pair_of_its_student(full):
+    ids = {
+        str(cell.pair): [run.id for run in cell.runs]
+        for cell in full.cells
+        if cell.row.method == "dsn" and cell.pair.student == "vgg8"
+    }
+    assert len(ids) == 2 and len({tuple(found) for found in ids.values()}) == 1
+
+
+def test_tables_share_the_run_of_the_full_method(full):
+    by_table = {cell.table.name: cell for cell in full.cells if cell.row.key == "dskd"}
+    assert set(by_table) == {"table1", "table2", "table3"}
+    assert [run.id for run in by_table["table2"].runs] == [
+        run.id
+        for cell in full.cells
+        if cell.table.name == "table1" and cell.row.key == "dskd" and str(cell.pair) == "resnet32x4:resnet8x4"
+        for run in cell.runs
+    ]
+
+
+def test_every_cell_has_the_papers_number(full):
+    for cell in full.cells:
+        paper = load_paper_table(cell.table.paper, REGISTRY)
+        assert paper.published("cifar100", cell.pair, cell.row), cell
+        assert paper.published("tin100-32", cell.pair, cell.row) is None
+
+
+def test_paper_numbers_agree_with_the_papers_own_sums():
+    """The mean of DSKD minus VID over the seven pairs is given as 1.46; DSN to neither as 1.48."""
+    table = load_paper_table("dskd_table1", REGISTRY).cells
+    gains = [cells["dskd"].mean - cells["vid"].mean for cells in table.values()]
+    assert sum(gains) / 7 == pytest.approx(1.457, abs=5e-4)
+    ablation = load_paper_table("dskd_table3", REGISTRY).cells["wrn_40_2:wrn_16_2"]
+    assert ablation["dskd/neither"].mean - table["wrn_40_2:wrn_16_2"]["dsn"].mean == pytest.approx(1.48)
+
+
+def test_ids_change_with_whatever_changes_the_result_and_with_nothing_else():
+    base = {run.id for run in all_runs(expand("quick", methods=("kd",), seeds=(0,)))}
+
+    def changed(**selection):
+        return {run.id for run in all_runs(expand("quick", **{"methods": ("kd",), "seeds": (0,), **selection}))}
+
+    assert changed() == base
+    assert changed(methods=("kd", "dskd")) > base
+    for other in (
+        changed(seeds=(1,)),
+        changed(recipe={"epochs": 9}),
+        changed(recipe={"precision": "bf16"}),
+        changed(params={"kd": {"tau": 3}}),
+        changed(pairs=("resnet14:resnet8",)),
+    ):
+        assert not other & base
+    assert changed(params={"kd": {"tau": 4}}) == base
+
+
+def test_a_pair_and_a_method_that_no_table_has_join_the_first():
+    expansion = expand("quick", pairs=("resnet14:resnet8",), methods=("kd", "sp"))
+    assert [(cell.row.method, str(cell.pair)) for cell in expansion.cells] == [
+        ("kd", "resnet14:resnet8"),
+        ("sp", "resnet14:resnet8"),
+    ]
+
+
+def test_selections_reduce_every_table():
+    expansion = expand(pairs=("wrn_40_2:wrn_16_2",), methods=("student", "dskd"))
+    assert {cell.table.name for cell in expansion.cells} == {"table1", "table3"}
+    assert {cell.row.method for cell in expansion.cells} == {"student", "dskd"}
+
+
+@pytest.mark.parametrize("name", REGISTRY.usable("grid"))
+def test_every_packaged_grid_expands(name):
+    assert expand(name).cells
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("- a list", "must hold a mapping"),
+        ("dataset: [", "is not valid YAML"),
+        ("dataset: digits", "recipe: name a recipe"),
+        ("dataset: digits\nrecipe: crd240\ntables: []", "tables"),
+        ("dataset: digits\nrecipe: crd240\ntabels: []", "unknown key of grid bad.yaml 'tabels'; did you mean 'tables'"),
+        ("a: &x [1]\nb: *x", "uses a YAML alias"),
+        ("a: " + "[" * 30 + "]" * 30, "nests deeper"),
+        (
+            "dataset: digits\nrecipe: crd240\ntables: [{name: t, title: t, pairs: [a], rows: [{method: kd}]}]",
+            "a pair is written teacher:student",
+        ),
+        (
+            "dataset: digits\nrecipe: crd240\n"
+            "tables: [{name: ../t, title: t, pairs: ['resnet8:resnet8'], rows: [{method: kd}]}]",
+            "tables.0.name",
+        ),
+        (
+            "dataset: digits\nrecipe: crd240\nseeds: [1, 1]\n"
+            "tables: [{name: t, title: t, pairs: ['resnet8:resnet8'], rows: [{method: kd}]}]",
+            "a seed is named twice",
+        ),
+    ],
+)
+def test_a_bad_grid_file_is_refused_with_a_sentence(tmp_path, text, sentence):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as refusal:
+        load_grid(str(path), REGISTRY)
+    assert sentence in str(refusal.value)
+
+
+def test_params_of_another_type_are_refused():
+    with pytest.raises(UserError, match="method 'kd': alpha: input should be a valid number"):
+        expand("quick", params={"kd": {"alpha": "much"}})

@@ -1,0 +1,161 @@
+"""Plugins are loaded guardedly: what is wrong with one is said by name and takes nothing else down."""
+
+import importlib.metadata
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import pytest
+
+import kdbench
+from kdbench import plugins
+from kdbench.errors import UserError
+from kdbench.supervised import Supervised
+
+
+@dataclass
+class Entry:
+    """An installed entry point."""
+
+    name: str
+    value: str
+    load: object
+    dist: object
+
+
+def install(monkeypatch, *found, version="1.0"):
+    """Entry points beside the built-in ones; each is (distribution, name, what loading gives or raises)."""
+    real = list(importlib.metadata.entry_points(group="kdbench"))
+
+    def loader(thing):
+        def load():
+            if isinstance(thing, Exception):
+                raise thing
+            return thing
+
+        return load
+
+    fake = [
+        Entry(name, f"{distribution}.{name}", loader(thing), SimpleNamespace(name=distribution, version=version))
+        for distribution, name, thing in found
+    ]
+    monkeypatch.setattr(plugins, "_entry_points", lambda: [*real, *fake])
+    plugins.load_plugins.cache_clear()
+    return plugins.load_plugins()
+
+
+@pytest.fixture(autouse=True)
+def _fresh_registry():
+    yield
+    plugins.load_plugins.cache_clear()
+
+
+def offering(*names):
+    """A plugin with methods of these names."""
+
+    class Offering:
+        @kdbench.hookimpl
+        def kdbench_methods(self):
+            return [type(name, (Supervised,), {"name": name}) for name in names]
+
+    return Offering()
+
+
+def test_an_installed_plugin_is_listed_with_what_it_brought(monkeypatch):
+    registry = install(monkeypatch, ("extra", "mine", offering("mine")))
+    assert registry.method("mine").name == "mine"
+    assert registry.plugin_of("method", "mine").origin == "mine (extra 1.0)"
+    assert not registry.problems
+
+
+@pytest.mark.parametrize("error", [ImportError("no module named nothing"), SyntaxError("bad"), RuntimeError("boom")])
+def test_one_that_cannot_be_loaded_is_reported_and_the_rest_works(monkeypatch, error):
+    registry = install(monkeypatch, ("broken-dist", "broken", error), ("extra", "mine", offering("mine")))
+    (problem,) = registry.problems
+    assert "broken (broken-dist 1.0)" in problem and type(error).__name__ in problem and str(error) in problem
+    assert registry.method("mine") and registry.method("kd")
+
+
+def test_one_whose_hook_raises_is_reported(monkeypatch):
+    class Raising:
+        @kdbench.hookimpl
+        def kdbench_methods(self):
+            raise ValueError("not today")
+
+    registry = install(monkeypatch, ("raising-dist", "raising", Raising()))
+    (problem,) = registry.problems
+    assert "raising (raising-dist 1.0)" in problem and "kdbench_methods" in problem and "not today" in problem
+    assert registry.method("kd")
+
+
+def test_a_misspelt_hook_is_caught(monkeypatch):
+    class Misspelt:
+        @kdbench.hookimpl
+        def kdbench_method(self):
+            return []
+
+    registry = install(monkeypatch, ("typo-dist", "typo", Misspelt()))
+    (problem,) = registry.problems
+    assert "typo (typo-dist 1.0)" in problem and "kdbench_method" in problem
+
+
+def test_a_name_registered_twice_is_refused_naming_both(monkeypatch):
+    registry = install(
+        monkeypatch, ("first-dist", "one", offering("twin", "own")), ("second-dist", "two", offering("twin"))
+    )
+    with pytest.raises(UserError) as refusal:
+        registry.method("twin")
+    assert "one (first-dist 1.0)" in str(refusal.value) and "two (second-dist 1.0)" in str(refusal.value)
+    assert registry.problems and registry.method("own").name == "own"
+    assert "twin" not in registry.usable("method")
+
+
+def test_two_distributions_may_use_one_entry_point_name(monkeypatch):
+    registry = install(monkeypatch, ("first-dist", "plugin", offering("a1")), ("second-dist", "plugin", offering("a2")))
+    assert registry.method("a1") and registry.method("a2") and not registry.problems
+
+
+def test_unknown_names_are_answered_by_the_nearest():
+    registry = plugins.load_plugins()
+    with pytest.raises(UserError, match=r"unknown method 'fitnett'; did you mean 'fitnet'\? `kdbench list methods`"):
+        registry.method("fitnett")
+    with pytest.raises(UserError, match="did you mean 'MobileNetV2'"):
+        registry.architecture("mobilnetv2")
+    assert registry.architecture("mobilenetv2").name == "MobileNetV2"
+
+
+def test_an_observer_that_raises_is_reported_once_and_stops_nothing(caplog):
+    registry, seen = plugins.load_plugins(), []
+
+    class Bad:
+        @kdbench.hookimpl
+        def kdbench_run_started(self, run):
+            raise RuntimeError("observer trouble")
+
+    class Good:
+        @kdbench.hookimpl
+        def kdbench_run_started(self, run):
+            seen.append(run)
+
+    with registry.observing(Bad(), Good()):
+        registry.notify("kdbench_run_started", run=1)
+        registry.notify("kdbench_run_started", run=2)
+    registry.notify("kdbench_run_started", run=3)
+    assert seen == [1, 2]
+    assert sum("observer trouble" in record.message for record in caplog.records) == 1
+
+
+def test_a_plugin_file_brings_its_methods(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "import kdbench\nfrom kdbench.supervised import Supervised\n"
+        "class Mine(Supervised):\n    name = 'mine'\n"
+        "@kdbench.hookimpl\ndef kdbench_methods():\n    return [Mine]\n"
+    )
+    assert plugins.load_plugins((path,)).method("mine").name == "mine"
+
+
+def test_a_plugin_file_that_fails_is_a_users_mistake(tmp_path):
+    path = tmp_path / "bad.py"
+    path.write_text("import nothing_of_that_name\n")
+    with pytest.raises(UserError, match=r"bad\.py: loading failed: ModuleNotFoundError"):
+        plugins.load_plugins((path,))

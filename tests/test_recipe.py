@@ -1,0 +1,59 @@
+"""Recipes: the paper's schedule, learning rates by family, and refusal of what is not a recipe."""
+
+import pytest
+
+from kdbench.errors import UserError
+from kdbench.recipe import load_recipe, recipe_names
+
+
+def test_the_papers_recipe():
+    recipe = load_recipe("crd240")
+    assert (recipe.epochs, recipe.batch_size, recipe.momentum, recipe.nesterov) == (240, 64, 0.9, False)
+    assert recipe.weight_decay == 5e-4 and recipe.precision == "fp32"
+    assert recipe.augmentation.crop_padding == 4 and recipe.augmentation.flip
+    # "Divided by 10 at the 150th, 180th and 210th epochs": the first epochs at a lower rate are 151, 181 and 211.
+    rates = {epoch: recipe.lr_at(epoch) for epoch in (1, 150, 151, 180, 181, 210, 211, 240)}
+    expected = {1: 0.05, 150: 0.05, 151: 5e-3, 180: 5e-3, 181: 5e-4, 210: 5e-4, 211: 5e-5, 240: 5e-5}
+    assert rates == pytest.approx(expected)
+
+
+def test_the_shortened_recipe_differs_in_its_epochs_alone():
+    long, short = load_recipe("crd240"), load_recipe("crd60")
+    assert short.epochs == 60
+    drops = [epoch for epoch in range(2, 61) if short.lr_at(epoch) < short.lr_at(epoch - 1)]
+    assert drops == [37, 45, 52]
+    assert short.model_copy(update={"epochs": 240, "milestones": (150, 180, 210)}) == long
+
+
+def test_learning_rate_follows_the_family():
+    recipe = load_recipe("crd240")
+    assert recipe.resolved("mobilenet").lr == recipe.resolved("shufflenet").lr == 0.01
+    assert recipe.resolved("resnet").lr == recipe.resolved("vgg").lr == 0.05
+    assert recipe.resolved("mobilenet").lr_by_family == {}
+
+
+def test_overrides_come_last_and_merge_key_by_key():
+    recipe = load_recipe({"base": "crd240", "epochs": 3}, {"augmentation": {"flip": False}})
+    assert recipe.epochs == 3 and recipe.augmentation.crop_padding == 4 and not recipe.augmentation.flip
+
+
+def test_every_named_recipe_loads():
+    assert {load_recipe(name).batch_size for name in recipe_names()} == {64}
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("crd24", "unknown recipe 'crd24'; did you mean 'crd240'"),
+        ({"epochs": -1}, "recipe: epochs"),
+        ({"epochs": "ten"}, "recipe: epochs"),
+        ({"learning_rate": 1}, "unknown key of recipe 'learning_rate'"),
+        ({"lr": float("nan")}, "recipe: lr"),
+        ({"batch_size": 1}, "recipe: batch_size"),
+        ({"augmentation": {"crop": 1}}, "augmentation"),
+        ({"precision": "fp16"}, "recipe: precision"),
+    ],
+)
+def test_what_is_no_recipe_is_refused_with_a_sentence(source, sentence):
+    with pytest.raises(UserError, match=sentence):
+        load_recipe(source)

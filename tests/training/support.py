@@ -1,0 +1,98 @@
+"""Runs on a data set of random pixels, small enough to train in a second."""
+
+from pathlib import Path
+
+import torch
+
+from kdbench.cells import Expansion
+from kdbench.data.augment import Augmentation
+from kdbench.data.dataset import Dataset, Split, make_dataset
+from kdbench.execution.trainer import Trainer
+from kdbench.grid import Grid, Row, Table
+from kdbench.plugins import Registry, load_plugins
+from kdbench.recipe import Recipe
+from kdbench.run import Run
+from kdbench.store.records import Record, Store
+from kdbench.training.cohort import Interrupted
+
+CPU = torch.device("cpu")
+RECIPE = Recipe(epochs=2, batch_size=8, lr=0.05, milestones=(1,), augmentation=Augmentation(crop_padding=1, flip=True))
+
+
+def noise_dataset(name: str = "noise", size: int = 20, classes: int = 4, side: int = 8) -> Dataset:
+    """Random images whose brightness tells the class, `size` for training and half as many to test."""
+    generator = torch.Generator().manual_seed(7)
+
+    def split(count: int) -> Split:
+        labels = torch.arange(count) % classes
+        images = torch.randint(0, 128, (count, side, side, 3), generator=generator) + 30 * labels[:, None, None, None]
+        return Split(images.to(torch.uint8), labels)
+
+    return make_dataset(name, tuple("abcdefgh"[:classes]), split(size), split(size // 2))
+
+
+def runs(*methods: str, pair: str = "resnet14:resnet8", seed: int = 0, recipe: Recipe = RECIPE) -> list[Run]:
+    """One run a method."""
+    grid = Grid(
+        name="test",
+        dataset="noise",
+        recipe=recipe,
+        teacher_recipe=recipe,
+        seeds=(seed,),
+        tables=(Table(name="t", title="t", pairs=(pair,), rows=tuple(Row(method=m) for m in methods)),),
+    )
+    cells = Expansion(grid, load_plugins(), noise_dataset().info).cells
+    return [run for cell in cells for run in cell.runs]
+
+
+class Stop:
+    """Asks to stop at the n-th time of asking, counted from 1; 0 is never."""
+
+    def __init__(self, after: int = 0):
+        self._left = after
+
+    def __call__(self) -> bool:
+        self._left -= 1
+        return self._left == 0
+
+
+def trainer(folder: Path, *, stop_after: int = 0, registry: Registry | None = None) -> Trainer:
+    """A trainer on the noise data set that writes into `folder`."""
+    registry = registry or load_plugins()
+    return Trainer(
+        Store(folder),
+        registry,
+        noise_dataset(),
+        CPU,
+        imported={},
+        checkpoint_seconds=1e9,
+        command="test",
+        stop_requested=Stop(stop_after),
+        emit=registry.notify,
+    )
+
+
+def train(folder: Path, group: list[Run], *, stop_after: int = 0) -> dict[str, Record]:
+    """Train what a cohort rests on, then the cohort; the records of the cohort by method."""
+    store = Store(folder)
+    for run in group:
+        for needed in (run.teacher.trained_by if run.teacher else None, run.pre_stage):
+            if needed and store.record(needed.id) is None:
+                trainer(folder).train([needed])
+    records = trainer(folder, stop_after=stop_after).train(group)
+    return {record.run.method: record for record in records}
+
+
+def train_interrupted(folder: Path, group: list[Run], *, stop_after: int) -> None:
+    """The same, stopped after so many batches."""
+    try:
+        train(folder, group, stop_after=stop_after)
+    except Interrupted:
+        return
+    raise AssertionError("training ended before it was stopped")
+
+
+def outcome(record: Record) -> tuple[object, ...]:
+    """What must be equal bit for bit between two ways of making a run."""
+    assert record.status == "done", record.failure
+    return record.id, record.curve, record.weights_sha256, record.teacher_sha256

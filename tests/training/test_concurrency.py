@@ -1,0 +1,49 @@
+"""The number of lanes is measured once for a kind of device, and measuring leaves no trace."""
+
+import torch
+
+from kdbench.training.concurrency import fastest, make_step, remembered
+from kdbench.training.step import EagerStep, GraphedStep
+from tests.training.lanes import FakeLanes
+from tests.training.support import CPU
+from tests.training.test_step import lockstep
+
+
+def test_fastest_of_the_powers_of_two():
+    work = lockstep("kd", "sp", "at", "pkt", "crd")
+    before = [member.snapshot() for member in work.members]
+    tried, times = [], {1: 3.0, 2: 1.0, 4: 2.0}
+
+    def build(count):
+        tried.append(count)
+        return GraphedStep(work, FakeLanes())
+
+    def seconds(step):
+        step()
+        return times[tried[-1]]
+
+    assert fastest(work, build, seconds) == 2
+    assert tried == [1, 2, 4]
+    for member, state in zip(work.members, before, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(member.snapshot(), state, strict=True))
+
+
+def test_a_faulty_member_is_left_to_training(monkeypatch):
+    work = lockstep("kd", "sp")
+    members = list(work.members)
+    monkeypatch.setattr(members[0].method, "terms", lambda *inputs: 1 / 0)
+    assert fastest(work, lambda count: GraphedStep(work, FakeLanes()), lambda step: 1.0) == 1
+    assert work.members == members
+
+
+def test_remembered(tmp_path):
+    cache = tmp_path / "folder" / "lanes.json"
+    assert remembered("a", lambda: 4, cache) == 4
+    assert remembered("a", lambda: 8, cache) == 4
+    assert remembered("b", lambda: 2, cache) == 2
+    cache.write_text("[]")
+    assert remembered("a", lambda: 1, cache) == 1
+
+
+def test_cpu_trains_eagerly():
+    assert isinstance(make_step(lockstep("kd"), CPU, 0), EagerStep)

@@ -1,0 +1,75 @@
+"""A run gives the same result alone, in any cohort, and after any number of interruptions: bit for bit on a CPU."""
+
+import pytest
+
+from kdbench.execution.plan import cohorts
+from kdbench.plugins import load_plugins
+from kdbench.store.records import Store
+from tests.training.support import outcome, runs, train, train_interrupted
+
+BUILTIN = load_plugins().usable("method")
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """Every built-in method, teacher-free ones apart, in one cohort."""
+    folder = tmp_path_factory.mktemp("together")
+    group = runs(*BUILTIN)
+    return folder, {
+        method: record for cohort in cohorts(group, Store(folder)) for method, record in train(folder, cohort).items()
+    }
+
+
+def test_a_cohort_holds_all_methods_of_a_teacher(together):
+    _, records = together
+    assert records.keys() == set(BUILTIN)
+    assert max(record.cost.cohort_size for record in records.values()) >= 16
+
+
+@pytest.mark.parametrize("method", BUILTIN)
+def test_alone_as_in_a_cohort(together, tmp_path, method):
+    _, records = together
+    assert outcome(train(tmp_path, runs(method))[method]) == outcome(records[method])
+
+
+#: Of each kind one: no state of its own, branches, a bank with random numbers, a kept classifier, a pre-stage.
+KINDS = ("kd", "dskd", "crd", "simkd", "mtkd_ssr")
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 4])
+def test_interrupted_as_unbroken(together, tmp_path, stop_after):
+    """Batches are 3 an epoch: a stop after 1 and 4 lies within an epoch, after 3 at its end."""
+    _, records = together
+    group = runs(*KINDS)
+    train_interrupted(tmp_path, group, stop_after=stop_after)
+    assert all(Store(tmp_path).checkpoint_path(run.id).exists() for run in group)
+    resumed = train(tmp_path, group)
+    for method in KINDS:
+        assert outcome(resumed[method]) == outcome(records[method])
+    assert not list((tmp_path / "checkpoints").glob("*"))
+
+
+def test_interrupted_again_and_again(together, tmp_path):
+    _, records = together
+    group = runs("crd")
+    for _ in range(5):
+        train_interrupted(tmp_path, group, stop_after=1)
+    assert outcome(train(tmp_path, group)["crd"]) == outcome(records["crd"])
+
+
+def test_members_at_other_positions_form_cohorts_of_their_own(tmp_path):
+    group = runs("kd", "sp")
+    train_interrupted(tmp_path, group[:1], stop_after=2)
+    assert sorted(len(cohort) for cohort in cohorts(group, Store(tmp_path))) == [1, 1]
+    train_interrupted(tmp_path, group[1:], stop_after=2)
+    assert [len(cohort) for cohort in cohorts(group, Store(tmp_path))] == [2]
+
+
+def test_seeds_methods_and_roles_are_independent_streams(together, tmp_path):
+    _, records = together
+    other = train(tmp_path, runs("student", seed=1))["student"]
+    assert other.weights_sha256 != records["student"].weights_sha256
+    teacher = runs("kd", pair="resnet8:resnet8")[0].teacher.trained_by
+    student = runs("student")[0]
+    assert (teacher.student, teacher.recipe, teacher.seed) == (student.student, student.recipe, student.seed)
+    assert teacher.id != student.id

@@ -1,0 +1,168 @@
+"""The captured step: bit for bit the eager one, in the right order, with those left out who cannot take part."""
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from kdbench.data.batches import Batches
+from kdbench.plugins import load_plugins
+from kdbench.training.lanes import CudaLanes
+from kdbench.training.member import FrozenTeacher, Member, teacher_outputs
+from kdbench.training.step import EagerStep, GraphedStep, Lockstep
+from tests.training.lanes import FakeLanes
+from tests.training.support import CPU, RECIPE, noise_dataset, outcome, runs, train
+
+METHODS = ("kd", "dskd", "crd", "simkd", "student")
+
+
+def lockstep(*methods: str, device: torch.device = CPU) -> Lockstep:
+    """Members on the noise data set with an untrained teacher; the first epoch drawn."""
+    registry, data = load_plugins(), noise_dataset()
+    group = runs(*methods)
+    architecture = registry.architecture(group[0].teacher.architecture if group[0].teacher else "resnet14")
+    torch.manual_seed(0)
+    network = architecture.build(4).eval().requires_grad_(False).to(device)
+    teacher = FrozenTeacher(network, architecture.shapes(4, 8), "", None)
+    members = [Member(run, registry, data, teacher if run.teacher else None, None, device) for run in group]
+    batches = Batches(
+        data.train,
+        mean=data.mean,
+        std=data.std,
+        augmentation=RECIPE.augmentation,
+        batch_size=RECIPE.batch_size,
+        dataset_name="noise",
+        seed=0,
+        device=device,
+    )
+    batches.epoch(1)
+    return Lockstep.of(members, teacher, batches)
+
+
+def graphed(monkeypatch, lanes: FakeLanes) -> None:
+    """Cohorts use the captured step."""
+    monkeypatch.setattr("kdbench.training.cohort.make_step", lambda work, device, count: GraphedStep(work, lanes))
+
+
+def test_same_bits_as_the_eager_step(tmp_path, monkeypatch):
+    eager = train(tmp_path / "eager", runs(*METHODS[:4]))
+    graphed(monkeypatch, FakeLanes())
+    captured = train(tmp_path / "graphed", runs(*METHODS[:4]))
+    assert {m: outcome(r) for m, r in captured.items()} == {m: outcome(r) for m, r in eager.items()}
+
+
+def test_order_of_capture_and_replay():
+    lanes, work = FakeLanes(), lockstep("kd", "crd")
+    step = GraphedStep(work, lanes)
+    for number in range(3):  # 8, 8 and 4 images
+        assert step(1, number) == []
+    warm_up, run = ["warm-up"] + 3 * ["fork 2", "join"], ["replay", "fork 2", "join"]
+    assert lanes.log == [*warm_up, "capture", *run, *run, *warm_up, "capture", *run]
+    generator = work.members[1].generator
+    assert lanes.registered == [[generator], [generator]]
+
+
+def test_warm_up_leaves_no_trace():
+    """Weights, norms' statistics, momenta, memory banks and sums are those of one step after one step."""
+    eager, captured = lockstep("crd", "simkd"), lockstep("crd", "simkd")
+    EagerStep(eager)(1, 0)
+    GraphedStep(captured, FakeLanes())(1, 0)
+    for one, other in zip(eager.members, captured.members, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one.snapshot(), other.snapshot(), strict=True))
+
+
+def test_member_that_raises_is_dropped_and_the_rest_captured_anew(monkeypatch):
+    lanes, work = FakeLanes(), lockstep("kd", "sp")
+    step = GraphedStep(work, lanes)
+    step(1, 0)
+    bad, good = work.members
+    step.drop(bad)
+    monkeypatch.setattr(good.method, "terms", _raise)
+    assert [(member, str(error)) for member, error in step(1, 1)] == [(good, "out of ideas")]
+    assert work.members == []
+    assert step(1, 2) == []
+
+
+def test_member_that_cannot_be_captured_is_found():
+    work = lockstep("kd", "sp", "student")
+    culprit = work.members[1]
+    capturing = []
+
+    def on_capture(piece):
+        capturing.append(True)
+        before = [member.snapshot() for member in work.members]
+        try:
+            piece()
+        finally:
+            capturing.pop()
+            for member, state in zip(work.members, before, strict=True):
+                member.restore(state)
+
+    inner = culprit.method.terms
+
+    def terms(*inputs):
+        if capturing:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return inner(*inputs)
+
+    culprit.method.terms = terms
+    faults = GraphedStep(work, FakeLanes(on_capture))(1, 0)
+    assert [member for member, _ in faults] == [culprit]
+    assert len(work.members) == 2
+
+
+def test_out_of_memory_is_nobodys_fault(monkeypatch):
+    for build in (EagerStep, lambda work: GraphedStep(work, FakeLanes())):
+        work = lockstep("kd")
+        monkeypatch.setattr(work.members[0].method, "terms", _out_of_memory)
+        with pytest.raises(torch.OutOfMemoryError):
+            build(work)(1, 0)
+
+
+def test_teacher_computes_only_what_members_declare(monkeypatch):
+    asked = []
+
+    def outputs(teacher, images, autocast, features):
+        asked.append(features)
+        return teacher_outputs(teacher, images, autocast, features)
+
+    monkeypatch.setattr("kdbench.training.step.teacher_outputs", outputs)
+    EagerStep(lockstep("kd"))(1, 0)
+    EagerStep(lockstep("kd", "sp", "crd"))(1, 0)
+    EagerStep(lockstep("student"))(1, 0)
+    assert asked == [("logits",), ("logits", "stages", "embedding")]
+
+
+def test_a_replayed_step_reads_nothing_on_the_host():
+    work = lockstep(*METHODS[:4])
+    step = GraphedStep(work, FakeLanes())
+    step(1, 0)
+    with _NoReading():
+        step(1, 1)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_graph_equals_eager_on_cuda():
+    device = torch.device("cuda")
+    eager, captured = lockstep(*METHODS[:4], device=device), lockstep(*METHODS[:4], device=device)
+    steps = EagerStep(eager), GraphedStep(captured, CudaLanes(device, 3))
+    for number in range(3):
+        for step in steps:
+            assert step(1, number) == []
+    for one, other in zip(eager.members, captured.members, strict=True):
+        for a, b in zip(one.snapshot(), other.snapshot(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+class _NoReading(TorchDispatchMode):
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        assert func is not torch.ops.aten._local_scalar_dense.default, "a value was read on the host"
+        return func(*args, **(kwargs or {}))
+
+
+def _raise(*inputs):
+    raise RuntimeError("out of ideas")
+
+
+def _out_of_memory(*inputs):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
