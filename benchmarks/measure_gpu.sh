@@ -59,13 +59,14 @@ mkdir -p "$work"/{bench,done,logs,report,results/records} "$output" || exit 2
 work=$(realpath "$work") output=$(realpath "$output")
 
 install() {
-    [[ $(python3 -c 'import kdbench_methods as m; print(m.__file__)' 2>/dev/null) == "$PWD"/* ]] && return
+    local found="from importlib.util import find_spec; print(find_spec('kdbench_methods').origin)"
+    [[ $(python3 -c "$found" 2>/dev/null) == "$PWD"/* ]] && return
     # Into a folder rather than a virtual environment: made from within another one, it would not see that one's packages.
-    local site=$work/site found=("$wheels"/*.whl)
+    local site=$work/site missing=("$wheels"/*.whl)
     rm -rf "$site"
     export PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH} PATH=$site/bin:$PATH
-    if [[ -e ${found[0]} ]]; then
-        python3 -m pip install --quiet --no-index --no-deps --target "$site" "${found[@]}" || return 1
+    if [[ -e ${missing[0]} ]]; then
+        python3 -m pip install --quiet --no-index --no-deps --target "$site" "${missing[@]}" || return 1
     fi
     python3 -m pip install --quiet --no-index --no-deps --no-build-isolation --target "$site" --upgrade . || return 1
 }
@@ -125,7 +126,9 @@ describe() {
     echo "command: $command"
     date -u +'begun: %Y-%m-%d %H:%M UTC'
     nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv || echo "no nvidia-smi"
-    kdbench doctor --results "$work/results"
+    echo "commit: $(git rev-parse HEAD || echo 'not a checkout')"
+    uname -srm
+    python3 --version
     python3 -m pip list
 }
 
