@@ -13,6 +13,7 @@ usage: benchmarks/measure_gpu.sh [option value]...
   --set KEY=VALUE    recipe of the training stages; may be repeated (60 epochs, drops at 37, 45 and 52: the recipe crd60)
   --plan FILE        what the training stages train (benchmarks/measure_plan.txt)
   --wheels DIR       wheels of packages that this Python lacks (.whl)
+  --commit NAME      what the tree was made from, where it is no git checkout
   --work DIR         records, checkpoints, weights and logs (results/runs/measure)
   --output DIR       where the packed results go, three files (results/runs/measured)
 Paths are those seen from the root of the source tree.
@@ -28,6 +29,7 @@ cd "$(dirname "$0")/.." || exit 2
 stages=checks,kernels,train,grid,switches
 device=cuda dataset=cifar100 plan=benchmarks/measure_plan.txt wheels=.whl
 work=results/runs/measure output=results/runs/measured
+commit=$(git rev-parse HEAD 2>/dev/null || echo 'not a checkout')
 settings=()
 declare -A limits=([checks]=600 [kernels]=300 [train]=600 [grid]=28800 [switches]=7200)
 command="$0 $*"
@@ -43,6 +45,7 @@ while (($#)); do
         --set) settings+=(--set "$2") ;;
         --plan) plan=$2 ;;
         --wheels) wheels=$2 ;;
+        --commit) commit=$2 ;;
         --work) work=$2 ;;
         --output) output=$2 ;;
         *) fail "unknown option '$1'; --help lists the options." ;;
@@ -101,7 +104,8 @@ train() {
     local code=0 precision table1=kd,fitnet,at,vid,dsn,byot,dks,dskd
     for precision in bf16 fp32; do
         try train kdbench bench train --pair resnet32x4:resnet8x4 --methods $table1 --device "$device" \
-            --dataset "$dataset" --precision $precision --json >"$work/bench/train-$precision.json" || code=$?
+            --dataset "$dataset" --precision $precision --json >"$work/bench/train-$precision.part" || code=$?
+        [[ -s $work/bench/train-$precision.part ]] && mv "$work/bench/train-$precision".{part,json}
     done
     return $code
 }
@@ -126,7 +130,7 @@ describe() {
     echo "command: $command"
     date -u +'begun: %Y-%m-%d %H:%M UTC'
     nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv || echo "no nvidia-smi"
-    echo "commit: $(git rev-parse HEAD || echo 'not a checkout')"
+    echo "commit: $commit"
     uname -srm
     python3 --version
     python3 -m pip list
