@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -29,13 +30,13 @@ class Lanes(Protocol):
 
 
 class CudaLanes:
-    """CUDA streams and graphs. The graphs of one instance share a memory pool, so they must not run at one time."""
+    """CUDA streams and graphs. Graphs of one instance share memory, so they must not run at one time."""
 
     def __init__(self, device: torch.device, count: int):
         self._device = device
         self._trunk = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._lanes = [torch.cuda.Stream(device) for _ in range(count)]  # type: ignore[no-untyped-call]
-        self._pool = torch.cuda.graph_pool_handle()
+        self._last: Callable[[], torch.cuda.CUDAGraph | None] = lambda: None
 
     def warm_up(self, work: Work) -> None:
         outside = torch.cuda.current_stream(self._device)
@@ -50,12 +51,16 @@ class CudaLanes:
         graph = torch.cuda.CUDAGraph()
         for generator in generators:
             graph.register_generator_state(generator)
+        # Memory is shared with a graph that lives: PyTorch takes no capture into the pool of graphs that are gone while
+        # something of theirs, such as the gradients of a member that left, is still there; nor of one that failed.
+        last, self._last = self._last(), lambda: None
+        pool = last.pool() if last else None
         reason: Exception | None = None
         # The outer context because a capture that fails to end may leave its own stream the current one.
         outside = torch.cuda.stream(torch.cuda.current_stream(self._device))
         try:
             # Other threads may go on calling CUDA while this one captures.
-            with outside, torch.cuda.graph(graph, self._pool, self._trunk, capture_error_mode="thread_local"):
+            with outside, torch.cuda.graph(graph, pool, self._trunk, capture_error_mode="thread_local"):
                 try:
                     work()
                 except Exception as error:
@@ -64,6 +69,7 @@ class CudaLanes:
         except Exception as error:
             # Ending a broken capture raises once more, and hides why it broke: want of memory must stay just that.
             raise reason or error from None
+        self._last = weakref.ref(graph)
         return graph.replay
 
     def side_by_side(self, pieces: Sequence[Work]) -> None:

@@ -111,6 +111,23 @@ def test_evaluation_is_that_of_a_cpu(device):
     assert loss == pytest.approx(expected_loss, rel=1e-4)
 
 
+@pytest.mark.parametrize("device", DEVICES)
+def test_members_go_on_when_one_has_left(device):
+    """Who has left is still there with its gradients, which lie in the memory of graphs that are gone."""
+    work, alone = lockstep("kd", "crd", device=device), lockstep("crd", device=device)
+    step, other = GraphedStep(work, lanes_of(device, 2)), GraphedStep(alone, lanes_of(device, 1))
+    with numerics("fp32", deterministic=True):
+        train(step, work, epochs=1)
+        left = work.members[0]
+        step.drop(left)
+        work.batches.epoch(2)
+        for number in range(3):
+            assert step(2, number) == []
+        train(other, alone)
+    assert all(parameter.grad is not None for parameter in left.parameters)
+    assert_same_bits(work, alone)
+
+
 @needs_gpu
 def test_no_replayed_step_waits_for_the_device():
     work = lockstep(*STUDENTS, device=CUDA)

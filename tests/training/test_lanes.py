@@ -21,10 +21,18 @@ class Stream:
         self.waited.append(other.name)
 
 
+class Graph:
+    def replay(self):
+        pass
+
+    def pool(self):
+        return f"pool {id(self)}"
+
+
 @pytest.fixture
 def cuda(monkeypatch):
     """A stand-in for what lanes use of `torch.cuda`; `current` is its current stream."""
-    fake = SimpleNamespace(current=Stream("outside"), made=[])
+    fake = SimpleNamespace(current=Stream("outside"), made=[], pools=[])
 
     def new(device):
         fake.made.append(Stream(f"stream {len(fake.made)}"))
@@ -41,6 +49,7 @@ def cuda(monkeypatch):
     @contextlib.contextmanager
     def graph(graph, pool, stream, capture_error_mode):
         fake.current = stream
+        fake.pools.append(pool)
         try:
             yield
         except Exception:
@@ -51,10 +60,9 @@ def cuda(monkeypatch):
 
     for name, value in {
         "Stream": new,
-        "graph_pool_handle": object,
         "current_stream": lambda device: fake.current,
         "stream": stream,
-        "CUDAGraph": lambda: SimpleNamespace(replay=lambda: None, register_generator_state=lambda generator: None),
+        "CUDAGraph": Graph,
         "graph": graph,
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)
@@ -70,6 +78,19 @@ def test_a_broken_capture_says_why_it_broke_and_leaves_the_stream_as_it_was(cuda
     with pytest.raises(torch.OutOfMemoryError):
         lanes.capture(lambda: lanes.side_by_side([lambda: None, _want]), [])
     assert cuda.current is outside
+
+
+def test_graphs_share_the_memory_of_one_that_lives_and_of_no_other(cuda):
+    lanes = CudaLanes(torch.device("cuda"), 1)
+    first = lanes.capture(lambda: None, [])
+    second = lanes.capture(lambda: None, [])
+    assert cuda.pools == [None, f"pool {id(first.__self__)}"]
+    del first, second
+    third = lanes.capture(lambda: None, [])
+    with pytest.raises(torch.OutOfMemoryError):
+        lanes.capture(_want, [])
+    lanes.capture(lambda: None, [])
+    assert cuda.pools[2:] == [None, f"pool {id(third.__self__)}", None]
 
 
 def test_lanes_are_joined_after_an_error(cuda):
