@@ -9,6 +9,7 @@ import typer
 
 from kdbench.cli import options
 from kdbench.cli.options import RESULTS, open_session
+from kdbench.cli.reading import readable_records
 from kdbench.gate.baseline import MARGIN, freeze, write_baseline
 
 app = typer.Typer(help="Baselines that `kdbench check` compares with.", no_args_is_help=True)
@@ -38,6 +39,7 @@ def save(
     results: options.ResultsOption = RESULTS,
     plugin: options.PluginOption = None,
     teacher: options.TeacherOption = None,
+    keep: options.KeepOption = None,
 ) -> None:
     """Freeze the finished runs of a grid, seed by seed, with versions, run ids and all it takes to run them again.
 
@@ -57,7 +59,7 @@ def save(
         plugins=plugin,
         teachers=teacher,
     )
-    records = {record.id: record for record in session.store.records()}
+    records = readable_records(session, keep == "stale")
     used = {cell.teacher.architecture: cell.teacher.imported for cell in session.expansion.cells}
     imported = {architecture: digest for architecture, digest in used.items() if digest}
     frozen = freeze(session.expansion, records, imported, margin)

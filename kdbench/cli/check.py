@@ -16,7 +16,8 @@ from kdbench.cli.options import RESULTS, default_data_dir, imported_teachers, pa
 from kdbench.cli.progress import LiveProgress, PlainProgress
 from kdbench.environment import command_line, resolve_device
 from kdbench.execution.interrupt import StopSignal
-from kdbench.execution.local import Options, Summary
+from kdbench.execution.jobs import Options
+from kdbench.execution.local import Summary
 from kdbench.gate.baseline import read_baseline
 from kdbench.gate.check import check as judge_records
 from kdbench.gate.junit import junit as as_junit

@@ -17,7 +17,7 @@ from kdbench.errors import UserError
 from kdbench.execution.reopen import reopen
 from kdbench.report.figures.samples import draw
 from kdbench.report.figures.style import save
-from kdbench.store.records import Store
+from kdbench.store.store import Store
 from kdbench.training.diagnosis import diagnose as diagnose_run
 from kdbench.training.diagnosis import diagnoses
 from kdbench.training.member import method_of

@@ -9,6 +9,7 @@ import typer
 
 from kdbench.cli import options
 from kdbench.cli.options import RESULTS, open_session
+from kdbench.cli.reading import readable_records
 from kdbench.cli.stats import REFERENCES
 from kdbench.errors import UserError
 from kdbench.report.figures.catalogue import KINDS
@@ -39,6 +40,7 @@ def figures(
     results: options.ResultsOption = RESULTS,
     plugin: options.PluginOption = None,
     teacher: options.TeacherOption = None,
+    keep: options.KeepOption = None,
 ) -> None:
     """Draw learning curves, paired differences, costs, loss terms and diagnostics, a file each. Trains nothing.
 
@@ -59,7 +61,7 @@ def figures(
         teachers=teacher,
     )
     formats, wanted = formats_of(format), chosen("--kinds", kinds, KINDS)
-    records = {record.id: record for record in session.store.records()}
+    records = readable_records(session, keep == "stale")
     found = cell_results(session.expansion, records, session.registry)
     rows = {cell.row.key for cell in session.expansion.cells}
     references = [reference] if reference else [name for name in REFERENCES if name in rows][:1]

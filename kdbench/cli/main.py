@@ -17,6 +17,7 @@ from kdbench.cli import (
     listing,
     new_method,
     report,
+    results,
     run,
     show,
     stats,
@@ -48,6 +49,7 @@ app.command("compare")(compare.compare)
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(bench.app, name="bench")
 app.add_typer(listing.app, name="list")
+app.add_typer(results.app, name="results")
 app.add_typer(teachers.app, name="teachers")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -14,7 +14,7 @@ from kdbench.data.dataset import DatasetSource
 from kdbench.errors import UserError
 from kdbench.grid import Selection, load_grid
 from kdbench.plugins import Registry, load_plugins
-from kdbench.store.records import Store
+from kdbench.store.store import Store
 from kdbench.store.weights import read_metadata
 from kdbench.validation import merged, read_value, validated
 
@@ -39,6 +39,12 @@ TeacherOption = Annotated[
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+KeepOption = Annotated[
+    Literal["stale"] | None,
+    typer.Option(
+        "--keep", help="stale: use results that were made by other code, data or teachers than there are now."
+    ),
+]
 ConcurrencyOption = Annotated[
     str, typer.Option("--concurrency", help="GPU streams that the runs of a cohort share; auto measures it once.")
 ]

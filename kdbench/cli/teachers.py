@@ -17,11 +17,12 @@ from kdbench.data.dataset import DatasetSource
 from kdbench.environment import command_line, resolve_device
 from kdbench.errors import UserError
 from kdbench.execution.interrupt import StopSignal
-from kdbench.execution.local import Options, execute
+from kdbench.execution.jobs import Options
+from kdbench.execution.local import execute
 from kdbench.execution.plan import Plan
 from kdbench.recipe import load_recipe
 from kdbench.run import Run
-from kdbench.store.records import Store
+from kdbench.store.store import Store
 from kdbench.store.weights import load_weights, save_weights
 from kdbench.store.zoo import read_zoo_checkpoint
 from kdbench.training.evaluation import evaluate
@@ -69,7 +70,7 @@ def train(
     say = Console(soft_wrap=True, highlight=False, markup=False)
     with StopSignal() as stop, registry.observing(PlainProgress(say, run.recipe.epochs)):
         how = Options(device=chosen, command=command_line())
-        summary = execute(Plan([run], {}, []), store, registry, loaded, how, stop.requested)
+        summary = execute(Plan([run], {}, []), store, registry, loaded, how, stop.requested, say.print)
     if summary.interrupted:
         say.print("Stopped; give the same command again to go on.")
         raise typer.Exit(stop.exit_code)
@@ -140,7 +141,7 @@ def list_(results: options.ResultsOption = RESULTS, as_json: options.JsonOption 
             "sha256": record.weights_sha256,
             "weights": str(store.weights_path(record.id)),
         }
-        for record in store.records()
+        for record in store.find().records.values()
         if record.run.role == "teacher"
     ]
     if as_json:

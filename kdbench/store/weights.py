@@ -69,6 +69,16 @@ def load_weights(model: nn.Module, path: Path, architecture: str) -> dict[str, s
     return metadata
 
 
+def verify_weights(path: Path, sha256: str) -> str | None:
+    """What is wrong with a weights file whose tensors should have the digest `sha256`, or None."""
+    try:
+        with _opened(path) as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+    except UserError as error:
+        return str(error)
+    return None if tensors_sha256(tensors) == sha256 else "its tensors are not those that its run's record names"
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """What a file that `save_weights` wrote says of itself; `UserError` for a file without it."""
     with _opened(path) as file:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from kdbench.store.records import Store
+from kdbench.store.store import Store
 
 GRID = """
 dataset: digits
