@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from tabulate import tabulate
 
 from kdbench.cli import options
 from kdbench.cli.options import RESULTS, parse_settings, registry_with
 from kdbench.cli.progress import PlainProgress
+from kdbench.cli.terminal import Terminal
 from kdbench.data.dataset import DatasetSource
 from kdbench.environment import command_line, resolve_device
 from kdbench.errors import UserError
 from kdbench.execution.interrupt import StopSignal
 from kdbench.execution.local import Options, execute
 from kdbench.execution.plan import Plan
+from kdbench.names import checked_path
 from kdbench.recipe import load_recipe
 from kdbench.run import Run
 from kdbench.store.records import Store
@@ -66,7 +67,7 @@ def train(
         return
     chosen = resolve_device(device)
     loaded = source.load(data_dir)
-    say = Console(soft_wrap=True, highlight=False, markup=False)
+    say = Terminal()
     with StopSignal() as stop, registry.observing(PlainProgress(say, run.recipe.epochs)):
         how = Options(device=chosen, command=command_line())
         summary = execute(Plan([run], {}, []), store, registry, loaded, how, stop.requested)
@@ -84,7 +85,9 @@ def import_(
     file: Annotated[Path, typer.Argument(help="A checkpoint of RepDistiller's or mdistiller's zoo.")],
     arch: Annotated[str, typer.Option("--arch", help="The network it holds.")],
     num_classes: Annotated[int, typer.Option("--num-classes", min=2)] = 100,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: FILE with .safetensors.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", callback=checked_path, help="Default: FILE with .safetensors.")
+    ] = None,
     dataset: Annotated[str, typer.Option("--dataset", help="Where to measure it, if the data are there.")] = "cifar100",
     data_dir: options.DataDirOption = None,
     device: options.DeviceOption = "auto",
