@@ -41,7 +41,9 @@ def download(url: str, path: Path, *, md5: str, most: int) -> None:
         found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if found != md5:
         part.unlink(missing_ok=True)
-        raise UserError(f"{url} gave a file whose md5 is {found}, not {md5}; run again, or put the right one at {path}.")
+        raise UserError(
+            f"{url} gave a file whose md5 is {found}, not {md5}; run again, or put the right one at {path}."
+        )
     part.replace(path)
 
 
