@@ -28,7 +28,7 @@ MAX_FILES = 10_000
 #: Bytes that a row group's column may have decompressed, and a split decoded.
 MAX_GROUP_BYTES, MAX_SPLIT_BYTES = 2**30, 2**36
 #: Rows held encoded at a time, and the bytes that they may take.
-CHUNK, CHUNK_BYTES = 1024, 2**30
+CHUNK, CHUNK_BYTES = 1024, 2**29
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _open(path: Path) -> Shard:
     if not pa.types.is_integer(schema.field(label).type):
         raise UserError(f"{path}: column '{label}' is {schema.field(label).type}, but must be an integer; convert it.")
     # A dictionary can repeat its largest value, which may be all that a column holds, in every row.
-    chunk = min(CHUNK, CHUNK_BYTES // max(largest, 1))
+    chunk = max(1, min(CHUNK, CHUNK_BYTES // max(largest, 1)))
     return Shard(path, rows, image, label, _names(path, schema.metadata or {}, label), chunk)
 
 
