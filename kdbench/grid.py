@@ -223,6 +223,8 @@ def _canonical(grid: Grid, registry: Registry) -> Grid:
             for p in table.pairs
         )
         rows = tuple(row.model_copy(update={"method": registry.method(row.method).name}) for row in table.rows)
+        if table.paper:
+            registry.paper_table_file(table.paper)
         tables.append(table.model_copy(update={"pairs": pairs, "rows": rows}))
     registry.dataset(grid.dataset)
     return grid.model_copy(update={"tables": tuple(tables)})

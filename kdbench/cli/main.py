@@ -58,7 +58,8 @@ def main() -> None:
         try:
             app()
         except UserError as error:
-            typer.echo(f"kdbench: {error}", err=True)
+            # One line, whatever the names in it hold.
+            typer.echo(f"kdbench: {error}".replace("\n", r"\n"), err=True)
             sys.exit(2)
         except KeyboardInterrupt:
             typer.echo("kdbench: stopped.", err=True)

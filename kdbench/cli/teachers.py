@@ -85,9 +85,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="A checkpoint of RepDistiller's or mdistiller's zoo.")],
     arch: Annotated[str, typer.Option("--arch", help="The network it holds.")],
     num_classes: Annotated[int, typer.Option("--num-classes", min=2)] = 100,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", callback=checked_path, help="Default: FILE with .safetensors.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: FILE with .safetensors.")] = None,
     dataset: Annotated[str, typer.Option("--dataset", help="Where to measure it, if the data are there.")] = "cifar100",
     data_dir: options.DataDirOption = None,
     device: options.DeviceOption = "auto",
@@ -97,6 +95,7 @@ def import_(
     registry = registry_with(plugin)
     network = registry.architecture(arch)
     target = output or file.with_suffix(".safetensors")
+    checked_path(target)
     if target.exists():
         raise UserError(f"{target} already exists and is not overwritten; remove it or choose another name with -o.")
     tensors = read_zoo_checkpoint(file, network, num_classes)

@@ -72,8 +72,7 @@ class Parquet(DatasetSource):
         if self.folder is None:
             raise self._no_folder()
         for place in (self.folder, self.folder / "data"):
-            train = sorted(place.glob("train*.parquet"))
-            test = sorted(place.glob("test*.parquet")) or sorted(place.glob("valid*.parquet"))
+            train, test = _files(place, "train"), _files(place, "test") or _files(place, "valid")
             if train and test:
                 return self.folder, _shards(train), _shards(test)
         raise UserError(
@@ -118,6 +117,14 @@ def _readable(path: Path) -> Iterator[None]:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} is damaged or no parquet file ({reason}); copy it anew and run again.") from error
+
+
+def _files(folder: Path, name: str) -> list[Path]:
+    try:
+        return sorted(folder.glob(f"{name}*.parquet"))
+    # A path that the system cannot even look for.
+    except (OSError, ValueError) as error:
+        raise UserError(f"the folder of a data set cannot be read: {error!s:.200}; check the path.") from error
 
 
 def _shards(paths: list[Path]) -> list[Shard]:
