@@ -11,6 +11,7 @@ from kdbench.cli import options
 from kdbench.cli.options import RESULTS, open_session
 from kdbench.cli.reading import readable_records
 from kdbench.gate.baseline import MARGIN, freeze, write_baseline
+from kdbench.names import checked_path
 
 app = typer.Typer(help="Baselines that `kdbench check` compares with.", no_args_is_help=True)
 
@@ -22,7 +23,7 @@ def _group() -> None:
 
 @app.command("save")
 def save(
-    file: Annotated[Path, typer.Argument(help="The JSON file to write.")],
+    file: Annotated[Path, typer.Argument(callback=checked_path, help="The JSON file to write.")],
     grid: options.GridOption = "quick",
     margin: Annotated[
         float, typer.Option(min=0, help="Points by which a cell may get worse; `kdbench check` uses it.")

@@ -12,6 +12,7 @@ from kdbench.cli.options import RESULTS, open_session
 from kdbench.cli.reading import readable_records
 from kdbench.cli.stats import REFERENCES
 from kdbench.errors import UserError
+from kdbench.names import checked_path
 from kdbench.report.figures.catalogue import KINDS
 from kdbench.report.figures.catalogue import figures as draw
 from kdbench.report.figures.series import plots
@@ -19,7 +20,7 @@ from kdbench.report.figures.style import Format, save
 from kdbench.report.paired import compare_to
 from kdbench.report.results import cell_results
 
-OutputOption = Annotated[Path, typer.Option("--output", "-o", help="The folder to write to.")]
+OutputOption = Annotated[Path, typer.Option("--output", "-o", callback=checked_path, help="The folder to write to.")]
 FormatOption = Annotated[str, typer.Option("--format", help="svg, png or both, comma-separated.")]
 
 

@@ -14,6 +14,7 @@ from kdbench.cli.reading import readable_records
 from kdbench.cli.stats import REFERENCES
 from kdbench.environment import command_line
 from kdbench.errors import UserError
+from kdbench.names import checked_path
 from kdbench.report.page.render import render
 from kdbench.report.page.watch import Watch, serve
 from kdbench.store.files import write_atomically
@@ -21,7 +22,9 @@ from kdbench.store.files import write_atomically
 
 def report(
     grid: options.GridOption,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("report.html"),
+    output: Annotated[Path, typer.Option("--output", "-o", callback=checked_path, help="The file to write.")] = Path(
+        "report.html"
+    ),
     reference: Annotated[
         list[str] | None,
         typer.Option("--reference", help="Row to compare with, METHOD or METHOD/VARIANT; else kd and student."),
