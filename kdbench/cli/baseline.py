@@ -9,7 +9,9 @@ import typer
 
 from kdbench.cli import options
 from kdbench.cli.options import RESULTS, open_session
+from kdbench.cli.reading import readable_records
 from kdbench.gate.baseline import MARGIN, freeze, write_baseline
+from kdbench.names import checked_path
 
 app = typer.Typer(help="Baselines that `kdbench check` compares with.", no_args_is_help=True)
 
@@ -21,7 +23,7 @@ def _group() -> None:
 
 @app.command("save")
 def save(
-    file: Annotated[Path, typer.Argument(help="The JSON file to write.")],
+    file: Annotated[Path, typer.Argument(callback=checked_path, help="The JSON file to write.")],
     grid: options.GridOption = "quick",
     margin: Annotated[
         float, typer.Option(min=0, help="Points by which a cell may get worse; `kdbench check` uses it.")
@@ -38,6 +40,7 @@ def save(
     results: options.ResultsOption = RESULTS,
     plugin: options.PluginOption = None,
     teacher: options.TeacherOption = None,
+    keep: options.KeepOption = None,
 ) -> None:
     """Freeze the finished runs of a grid, seed by seed, with versions, run ids and all it takes to run them again.
 
@@ -57,7 +60,7 @@ def save(
         plugins=plugin,
         teachers=teacher,
     )
-    records = {record.id: record for record in session.store.records()}
+    records = readable_records(session, keep == "stale")
     used = {cell.teacher.architecture: cell.teacher.imported for cell in session.expansion.cells}
     imported = {architecture: digest for architecture, digest in used.items() if digest}
     frozen = freeze(session.expansion, records, imported, margin)

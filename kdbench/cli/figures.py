@@ -9,8 +9,10 @@ import typer
 
 from kdbench.cli import options
 from kdbench.cli.options import RESULTS, open_session
+from kdbench.cli.reading import readable_records
 from kdbench.cli.stats import REFERENCES
 from kdbench.errors import UserError
+from kdbench.names import checked_path
 from kdbench.report.figures.catalogue import KINDS
 from kdbench.report.figures.catalogue import figures as draw
 from kdbench.report.figures.series import plots
@@ -18,7 +20,7 @@ from kdbench.report.figures.style import Format, save
 from kdbench.report.paired import compare_to
 from kdbench.report.results import cell_results
 
-OutputOption = Annotated[Path, typer.Option("--output", "-o", help="The folder to write to.")]
+OutputOption = Annotated[Path, typer.Option("--output", "-o", callback=checked_path, help="The folder to write to.")]
 FormatOption = Annotated[str, typer.Option("--format", help="svg, png or both, comma-separated.")]
 
 
@@ -39,6 +41,7 @@ def figures(
     results: options.ResultsOption = RESULTS,
     plugin: options.PluginOption = None,
     teacher: options.TeacherOption = None,
+    keep: options.KeepOption = None,
 ) -> None:
     """Draw learning curves, paired differences, costs, loss terms and diagnostics, a file each. Trains nothing.
 
@@ -59,7 +62,7 @@ def figures(
         teachers=teacher,
     )
     formats, wanted = formats_of(format), chosen("--kinds", kinds, KINDS)
-    records = {record.id: record for record in session.store.records()}
+    records = readable_records(session, keep == "stale")
     found = cell_results(session.expansion, records, session.registry)
     rows = {cell.row.key for cell in session.expansion.cells}
     references = [reference] if reference else [name for name in REFERENCES if name in rows][:1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,10 +13,11 @@ from kdbench.cells import Expansion
 from kdbench.data.dataset import DatasetSource
 from kdbench.errors import UserError
 from kdbench.grid import Selection, load_grid
+from kdbench.names import checked_path
 from kdbench.plugins import Registry, load_plugins
-from kdbench.store.records import Store
+from kdbench.store.store import Store
 from kdbench.store.weights import read_metadata
-from kdbench.validation import merged, read_value, validated
+from kdbench.validation import MAX_YAML_DEPTH, merged, read_value, validated
 
 GridOption = Annotated[str, typer.Option("--grid", help="A grid's name (`kdbench list grids`) or a YAML file.")]
 TablesOption = Annotated[str, typer.Option("--tables", help="Only these tables of the grid, comma-separated.")]
@@ -30,7 +31,9 @@ SetOption = Annotated[
     typer.Option("--set", help="Change a recipe or a method: recipe.epochs=2, dskd.beta=10. May be repeated."),
 ]
 PrecisionOption = Annotated[str, typer.Option("--precision", help="fp32, tf32 or bf16; the same as recipe.precision.")]
-ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of records, checkpoints and weights.")]
+ResultsOption = Annotated[
+    Path, typer.Option("--results", callback=checked_path, help="Folder of records, checkpoints and weights.")
+]
 PluginOption = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with hooks. May be repeated.")]
 TeacherOption = Annotated[
     list[str] | None,
@@ -39,6 +42,12 @@ TeacherOption = Annotated[
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+KeepOption = Annotated[
+    Literal["stale"] | None,
+    typer.Option(
+        "--keep", help="stale: use results that were made by other code, data or teachers than there are now."
+    ),
+]
 ConcurrencyOption = Annotated[
     str, typer.Option("--concurrency", help="GPU streams that the runs of a cohort share; auto measures it once.")
 ]
@@ -145,7 +154,7 @@ def parse_settings(settings: list[str]) -> tuple[dict[str, Any], dict[str, dict[
         value = read_value(text, f"--set {path}")
         if owner == "recipe":
             nested: Any = value
-            for part in reversed(key.split(".")):
+            for part in reversed(key.split(".", MAX_YAML_DEPTH)):
                 nested = {part: nested}
             recipe = merged(recipe, nested)
         else:

@@ -10,9 +10,11 @@ import typer
 
 from kdbench.cli import options
 from kdbench.cli.options import RESULTS, Session, open_session
+from kdbench.cli.reading import readable_records
 from kdbench.cli.stats import REFERENCES
 from kdbench.environment import command_line
 from kdbench.errors import UserError
+from kdbench.names import checked_path
 from kdbench.report.page.render import render
 from kdbench.report.page.watch import Watch, serve
 from kdbench.store.files import write_atomically
@@ -20,7 +22,9 @@ from kdbench.store.files import write_atomically
 
 def report(
     grid: options.GridOption,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("report.html"),
+    output: Annotated[Path, typer.Option("--output", "-o", callback=checked_path, help="The file to write.")] = Path(
+        "report.html"
+    ),
     reference: Annotated[
         list[str] | None,
         typer.Option("--reference", help="Row to compare with, METHOD or METHOD/VARIANT; else kd and student."),
@@ -39,6 +43,7 @@ def report(
     results: options.ResultsOption = RESULTS,
     plugin: options.PluginOption = None,
     teacher: options.TeacherOption = None,
+    keep: options.KeepOption = None,
 ) -> None:
     """Write a grid's page: one self-contained HTML file. Trains nothing.
 
@@ -58,34 +63,50 @@ def report(
         plugins=plugin,
         teachers=teacher,
     )
-    command = command_line()
+    command, keep_stale = command_line(), keep == "stale"
     if watch:
+
+        def following_page() -> str:
+            return page(session, command, reference, figures=figures, watched=True, keep_stale=keep_stale)
+
         folder = session.store.record_path("any").parent
-        following = Watch(folder, lambda: page(session, command, reference, figures=figures, watched=True))
+        following = Watch(folder, following_page)
         try:
             serve(following, port, typer.echo, threading.Event())
         except OSError as error:
             raise UserError(f"port {port} cannot be served ({error.strerror}); give another --port.") from None
         return
-    write_report(session, output, command, reference, figures=figures)
+    write_report(session, output, command, reference, figures=figures, keep_stale=keep_stale)
     typer.echo(f"report: {output}")
 
 
 def write_report(
-    session: Session, path: Path, command: str, references: list[str] | None = None, *, figures: bool = True
+    session: Session,
+    path: Path,
+    command: str,
+    references: list[str] | None = None,
+    *,
+    figures: bool = True,
+    keep_stale: bool = False,
 ) -> None:
     """Write the page of a session's grid. `command` is what the page says makes it again."""
-    write_atomically(path, page(session, command, references, figures=figures).encode())
+    write_atomically(path, page(session, command, references, figures=figures, keep_stale=keep_stale).encode())
 
 
 def page(
-    session: Session, command: str, references: list[str] | None = None, *, figures: bool = True, watched: bool = False
+    session: Session,
+    command: str,
+    references: list[str] | None = None,
+    *,
+    figures: bool = True,
+    watched: bool = False,
+    keep_stale: bool = False,
 ) -> str:
-    """The page of a session's grid as text. `UserError` for a damaged record or an unknown reference."""
+    """The page of a session's grid as text. `UserError` for an unknown reference."""
     rows = {cell.row.key for cell in session.expansion.cells}
     return render(
         session.expansion,
-        {record.id: record for record in session.store.records()},
+        readable_records(session, keep_stale),
         session.registry,
         command=command,
         references=references or [name for name in REFERENCES if name in rows],

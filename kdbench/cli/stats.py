@@ -8,6 +8,7 @@ import typer
 
 from kdbench.cli import options
 from kdbench.cli.options import RESULTS, Session, open_session
+from kdbench.cli.reading import readable_records
 from kdbench.environment import resolve_device
 from kdbench.execution.teachers import TeacherShelf
 from kdbench.report.evidence import EvidenceFormat, evidence, render
@@ -41,6 +42,7 @@ def stats(
     results: options.ResultsOption = RESULTS,
     plugin: options.PluginOption = None,
     teacher: options.TeacherOption = None,
+    keep: options.KeepOption = None,
 ) -> None:
     """Print paired differences, gains over all pairs, the comparison with the paper, and costs. Trains nothing.
 
@@ -60,7 +62,7 @@ def stats(
         plugins=plugin,
         teachers=teacher,
     )
-    records = {record.id: record for record in session.store.records()}
+    records = readable_records(session, keep == "stale")
     found = cell_results(session.expansion, records, session.registry)
     rows = {cell.row.key for cell in session.expansion.cells}
     references = reference or [name for name in REFERENCES if name in rows]

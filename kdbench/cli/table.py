@@ -8,6 +8,7 @@ import typer
 
 from kdbench.cli import options
 from kdbench.cli.options import RESULTS, open_session
+from kdbench.cli.reading import readable_records
 from kdbench.report.formats import render
 from kdbench.report.results import cell_results
 
@@ -31,6 +32,7 @@ def table(
     results: options.ResultsOption = RESULTS,
     plugin: options.PluginOption = None,
     teacher: options.TeacherOption = None,
+    keep: options.KeepOption = None,
 ) -> None:
     """Print the tables of a grid, mean ± sample std beside the paper's numbers. Trains nothing.
 
@@ -50,6 +52,6 @@ def table(
         plugins=plugin,
         teachers=teacher,
     )
-    records = {record.id: record for record in session.store.records()}
+    records = readable_records(session, keep == "stale")
     found = cell_results(session.expansion, records, session.registry)
     print(render(session.expansion, found, format, best=best))
