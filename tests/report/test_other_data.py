@@ -15,7 +15,7 @@ from kdbench.report.page.render import render as render_page
 from kdbench.report.results import cell_results
 from tests.report.fabricate import expansion_of, fabricate
 
-SENTENCE = "numbers are of cifar100 and stand in no relation to these"
+SENTENCE = "numbers are of cifar100 and are not to be set beside these"
 COMPARABLE = "the order of the methods and the sign of their differences"
 FORMATS = ("text", "markdown", "csv", "latex", "json")
 
