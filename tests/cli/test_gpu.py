@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kdbench.store.records import Store
+from kdbench.store.store import Store
 from tests.cli.support import kdbench, tiny_grid
 from tests.gpu import DEVICES
 
@@ -23,7 +23,9 @@ def run(grid, results, device, *words):
     """The records of the grid's students by method."""
     done = kdbench("run", "--grid", grid, "--results", results, "--device", device.type, "--concurrency", 2, *words)
     assert done.code == 0, done.err
-    return {record.run.method: record for record in Store(results).records() if record.run.role == "student"}
+    return {
+        record.run.method: record for record in Store(results).find().records.values() if record.run.role == "student"
+    }
 
 
 @pytest.mark.parametrize("device", DEVICES)

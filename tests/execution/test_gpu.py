@@ -5,7 +5,7 @@ import gc
 import pytest
 import torch
 
-from kdbench.store.records import Store
+from kdbench.store.store import Store
 from tests.cli.support import kdbench, tiny_grid
 from tests.gpu import CUDA, DEVICES, needs_gpu
 
@@ -28,7 +28,7 @@ def run(folder, device, batch, student, *words):
     results = folder / "-".join(["results", *words])
     done = kdbench("run", "--grid", grid, "--results", results, "--device", device.type, "--concurrency", 4, *words)
     assert done.code == 0, done.err
-    records = [record for record in Store(results).records() if record.run.role == "student"]
+    records = [record for record in Store(results).find().records.values() if record.run.role == "student"]
     assert all(record.status == "done" for record in records)
     return records
 

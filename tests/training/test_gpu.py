@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kdbench.training import concurrency
-from kdbench.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from kdbench.training.checkpoint import Progress, load_checkpoint, read_checkpoint, save_checkpoint
 from kdbench.training.concurrency import make_step
 from kdbench.training.evaluation import evaluate
 from kdbench.training.lanes import CudaLanes, Lanes
@@ -94,7 +94,7 @@ def test_a_checkpoint_goes_from_one_device_to_another(device, wrote, reads, tmp_
     train(make_step(before, places[wrote], 2), before, epochs=1)
     for number, (member, other) in enumerate(zip(before.members, after.members, strict=True)):
         save_checkpoint(tmp_path / f"{number}", member, Progress(run_id=member.run.id))
-        load_checkpoint(tmp_path / f"{number}", other)
+        load_checkpoint(read_checkpoint(tmp_path / f"{number}"), other)
         for ours, theirs in zip(other.snapshot(), member.snapshot(), strict=True):
             assert ours.device.type == places[reads].type
             assert torch.equal(ours.cpu(), theirs.cpu())
