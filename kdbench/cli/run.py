@@ -35,7 +35,9 @@ from kdbench.trackers import make_tracker
 def run(
     session: Session,
     device: options.DeviceOption = "auto",
-    workers: Annotated[int, typer.Option(min=0, help="Processes for small cohorts on a CPU; 0: as many as cores.")] = 0,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that train cohorts side by side; 0: as many as cores, one on a GPU.")
+    ] = 0,
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0, help="Write a checkpoint at the end of an epoch if the last is so old.")
     ] = 60.0,
