@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from kdbench.cells import distinct
-from kdbench.cli.options import Session
+from kdbench.cli.session import Session
 from kdbench.execution.plan import Plan, make_plan
 from kdbench.execution.staleness import Present
 from kdbench.store.records import Record

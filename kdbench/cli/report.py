@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from kdbench.cli import options
-from kdbench.cli.options import RESULTS, Session, open_session
 from kdbench.cli.reading import readable_records
+from kdbench.cli.session import Session, with_session
 from kdbench.cli.stats import REFERENCES
 from kdbench.environment import command_line
 from kdbench.errors import UserError
@@ -20,8 +20,9 @@ from kdbench.report.page.watch import Watch, serve
 from kdbench.store.files import write_atomically
 
 
+@with_session
 def report(
-    grid: options.GridOption,
+    session: Session,
     output: Annotated[Path, typer.Option("--output", "-o", callback=checked_path, help="The file to write.")] = Path(
         "report.html"
     ),
@@ -32,37 +33,12 @@ def report(
     figures: Annotated[bool, typer.Option("--figures/--no-figures", help="With figures, which take seconds.")] = True,
     watch: Annotated[bool, typer.Option("--watch", help="Serve it on 127.0.0.1 and follow the records.")] = False,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port for --watch; 0: a free one.")] = 8765,
-    tables: options.TablesOption = "",
-    pairs: options.PairsOption = "",
-    methods: options.MethodsOption = "",
-    seeds: options.SeedsOption = "",
-    dataset: options.DatasetOption = "",
-    data_dir: options.DataDirOption = None,
-    settings: options.SetOption = None,
-    precision: options.PrecisionOption = "",
-    results: options.ResultsOption = RESULTS,
-    plugin: options.PluginOption = None,
-    teacher: options.TeacherOption = None,
     keep: options.KeepOption = None,
 ) -> None:
     """Write a grid's page: one self-contained HTML file. Trains nothing.
 
     Give the options that the runs were made with: a run of another recipe or data set is another run.
     """
-    session = open_session(
-        grid=grid,
-        tables=tables,
-        pairs=pairs,
-        methods=methods,
-        seeds=seeds,
-        dataset=dataset,
-        data_dir=data_dir,
-        settings=settings,
-        precision=precision,
-        results=results,
-        plugins=plugin,
-        teachers=teacher,
-    )
     command, keep_stale = command_line(), keep == "stale"
     if watch:
 

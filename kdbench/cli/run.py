@@ -12,10 +12,10 @@ import typer
 from rich.console import Console
 
 from kdbench.cli import options
-from kdbench.cli.options import RESULTS, Session, open_session
 from kdbench.cli.progress import LiveProgress, PlainProgress
 from kdbench.cli.reading import describe_stale, plan_of, readable_records
 from kdbench.cli.report import write_report
+from kdbench.cli.session import Session, with_session
 from kdbench.environment import command_line, describe_device, resolve_device
 from kdbench.errors import UserError
 from kdbench.execution.estimate import Estimator, measured_rate
@@ -31,21 +31,13 @@ from kdbench.run import Run
 from kdbench.trackers import make_tracker
 
 
+@with_session
 def run(
-    grid: options.GridOption,
-    tables: options.TablesOption = "",
-    pairs: options.PairsOption = "",
-    methods: options.MethodsOption = "",
-    seeds: options.SeedsOption = "",
-    dataset: options.DatasetOption = "",
-    data_dir: options.DataDirOption = None,
-    settings: options.SetOption = None,
+    session: Session,
     device: options.DeviceOption = "auto",
-    precision: options.PrecisionOption = "",
-    results: options.ResultsOption = RESULTS,
-    plugin: options.PluginOption = None,
-    teacher: options.TeacherOption = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes for small cohorts on a CPU; 0: as many as cores.")] = 0,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that train cohorts side by side; 0: as many as cores, one on a GPU.")
+    ] = 0,
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0, help="Write a checkpoint at the end of an epoch if the last is so old.")
     ] = 60.0,
@@ -78,20 +70,6 @@ def run(
     lanes = options.parse_concurrency(concurrency)
     if rerun and keep:
         raise UserError("--rerun stale and --keep stale exclude each other; give one of them.")
-    session = open_session(
-        grid=grid,
-        tables=tables,
-        pairs=pairs,
-        methods=methods,
-        seeds=seeds,
-        dataset=dataset,
-        data_dir=data_dir,
-        settings=settings,
-        precision=precision,
-        results=results,
-        plugins=plugin,
-        teachers=teacher,
-    )
     chosen = resolve_device(device)
     if dry_run:
         _print_plan(session, plan_of(session), device, as_json)
@@ -103,7 +81,7 @@ def run(
     stop = StopSignal()
     limit = FailureLimit(1 if fail_fast else max_failures)
     summary = Summary()
-    trackers = [make_tracker(name, results) for name in tracker or []]
+    trackers = [make_tracker(name, session.store.root) for name in tracker or []]
     if plan.pending:
         for line in _resolved(session, plan):
             say.print(line)
@@ -120,7 +98,7 @@ def run(
                 workers=workers,
                 checkpoint_seconds=checkpoint_seconds,
                 command=command_line(),
-                plugin_files=tuple(plugin or ()),
+                plugin_files=session.plugin_files,
                 dataset_spec=session.expansion.grid.dataset,
                 data_dir=session.data_dir,
                 imported=session.imported,
@@ -139,7 +117,7 @@ def run(
             )
     _print_results(session, as_json, keep == "stale")
     if not summary.interrupted:
-        page = results / f"report-{session.expansion.grid.name}.html"
+        page = session.store.root / f"report-{session.expansion.grid.name}.html"
         if summary.records or not page.exists():
             write_report(session, page, command_line(), keep_stale=keep == "stale")
         say.print(f"report: {page}")

@@ -19,8 +19,9 @@ from kdbench.store.store import Store
 class Options:
     """How to execute, none of which changes a result on a CPU.
 
-    `workers` is the number of processes on a CPU; 0 is all cores. `lanes` is the number of streams that the members of
-    a cohort share on a GPU; 0 is as many as are measured to be best. `deterministic` makes a GPU's results bit-exact.
+    `workers` is the number of processes that train cohorts side by side; 0 is all cores on a CPU, and one on a GPU.
+    `lanes` is the number of streams that the members of a cohort share on a GPU; 0 is as many as are measured to be
+    best. `deterministic` makes a GPU's results bit-exact.
     """
 
     device: torch.device

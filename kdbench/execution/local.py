@@ -140,9 +140,9 @@ class _Execution:
         return f"{run.title}: not run, since its {needed.title} has no result ({why})"
 
     def _train(self, jobs: list[Job]) -> list[Record]:
-        cores = torch.get_num_threads()
-        workers = 1 if self._options.device.type == "cuda" else min(self._options.workers or cores, len(jobs))
-        side_by_side = [job for job in jobs if workers > 1 and job.threads == 1]
+        cores, gpu = torch.get_num_threads(), self._options.device.type == "cuda"
+        workers = min(self._options.workers or (1 if gpu else cores), len(jobs))
+        side_by_side = [job for job in jobs if workers > 1 and (gpu or job.threads == 1)]
         records: list[Record] = []
         trainer = Trainer(
             self._store,
