@@ -105,7 +105,11 @@ train() {
     for precision in bf16 fp32; do
         try train kdbench bench train --pair resnet32x4:resnet8x4 --methods $table1 --device "$device" \
             --dataset "$dataset" --precision $precision --json >"$work/bench/train-$precision.part" || code=$?
-        [[ -s $work/bench/train-$precision.part ]] && mv "$work/bench/train-$precision".{part,json}
+        if [[ -s $work/bench/train-$precision.part ]]; then
+            mv "$work/bench/train-$precision".{part,json}
+        else
+            rm "$work/bench/train-$precision.part"
+        fi
     done
     return $code
 }
