@@ -30,6 +30,6 @@ def seeds_in_words(needed: int | None) -> str:
 def not_comparable(dataset: str) -> str:
     """What to say of a paper's table that was measured on `dataset`, while ours was not."""
     return (
-        f"The paper's numbers are of {dataset} and are not to be set beside these; what may be compared is the order of "
-        "the methods and the sign of their differences"
+        f"The paper's numbers are of {dataset} and are not to be set beside these; what may be compared is the order "
+        "of the methods and the sign of their differences"
     )
