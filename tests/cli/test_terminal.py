@@ -74,3 +74,17 @@ def test_rich_draws_past_the_filter_and_shows_texts_through_it(monkeypatch):
         print(f"b {EVIL}")
     text = screen.getvalue()
     assert text.count("\x1b") == 1 and text.count(r"\u001b") == 4
+
+
+def test_what_a_failing_plugin_says_of_itself(tmp_path):
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(
+        "import kdbench\nfrom kdbench.supervised import Supervised\n"
+        "class Mine(Supervised):\n    name = 'mine'\n"
+        f"    def terms(self, *_):\n        raise RuntimeError({EVIL!r})\n"
+        "@kdbench.hookimpl\ndef kdbench_methods():\n    return [Mine]\n"
+    )
+    words = ["--methods", "mine", "--seeds", 0, "--plugin", plugin, "--results", tmp_path / "r", "--workers", 1]
+    result = kdbench("run", "--grid", tiny_grid(tmp_path), *words)
+    printed = result.out + result.err
+    assert result.code == 1 and r"\u001b" in printed and visible(printed) == printed
