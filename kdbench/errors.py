@@ -7,6 +7,10 @@ from collections.abc import Iterable
 class UserError(Exception):
     """What is wrong, where, and what to do, in one sentence; the command line prints it and exits with code 2."""
 
+    def __str__(self) -> str:
+        # One line, whatever the names in it hold.
+        return super().__str__().replace("\n", r"\n")
+
 
 def unknown(kind: str, name: str, known: Iterable[str], listing: str | None = None) -> UserError:
     """The error for a name that is not registered: names the nearest one and the command that lists all."""

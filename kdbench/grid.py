@@ -138,9 +138,10 @@ def load_grid(name: str, registry: Registry, selection: Selection | None = None)
     values = read_yaml(path)
     what = f"grid {path.name}"
     recipe = values.pop("recipe", None)
-    if not isinstance(recipe, str | dict):
-        raise UserError(f"{what}: recipe: name a recipe or give a mapping, such as `recipe: crd240`.")
     own_teacher_recipe = values.pop("teacher_recipe", recipe)
+    for key, given in (("recipe", recipe), ("teacher_recipe", own_teacher_recipe)):
+        if not isinstance(given, str | dict):
+            raise UserError(f"{what}: {key}: name a recipe or give a mapping, such as `{key}: crd240`.")
     values = {"name": path.stem} | values
     values["recipe"] = load_recipe(recipe, selection.recipe)
     values["teacher_recipe"] = load_recipe(own_teacher_recipe, selection.recipe)

@@ -60,8 +60,7 @@ def main() -> None:
         try:
             app()
         except UserError as error:
-            # One line, whatever the names in it hold.
-            typer.echo(f"kdbench: {error}".replace("\n", r"\n"), err=True)
+            typer.echo(f"kdbench: {error}", err=True)
             sys.exit(2)
         except KeyboardInterrupt:
             typer.echo("kdbench: stopped.", err=True)

@@ -1,6 +1,7 @@
 """`cifar100`: CIFAR-100 from the archive that torchvision knows by its md5."""
 
 import os
+import tarfile
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def _unpack(root: Path, archive: Path) -> None:
             # Another process may have been faster.
             if not (root / kind.base_folder).exists():
                 (Path(scratch) / kind.base_folder).rename(root / kind.base_folder)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, tarfile.TarError) as error:
         raise UserError(f"CIFAR-100: cannot unpack {archive} ({error}); mend that and run again.") from error
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -74,7 +75,8 @@ def _load(path: Path) -> Any:
         if not path.is_file():
             raise UserError(f"checkpoint {path} does not exist; check the path")
         _refuse_bombs(path)
-        with torch.serialization.safe_globals(SAFE_GLOBALS):
+        # A refusal is one sentence; torch's remarks on how a file was made say nothing more.
+        with torch.serialization.safe_globals(SAFE_GLOBALS), warnings.catch_warnings(action="ignore"):
             return torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise

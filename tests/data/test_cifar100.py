@@ -199,6 +199,41 @@ def test_unpacking_that_fails_names_the_archive(server: Path, root: Path, monkey
     assert list(contents(root)) == [ARCHIVE]
 
 
+def climbing(path: Path, name: str, link: str = "") -> None:
+    """An archive with a file, or a link to `link` and a file behind it."""
+    with tarfile.open(path, "w:gz") as archive:
+        if link:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = tarfile.SYMTYPE, link
+            archive.addfile(member)
+            name = f"{name}/evil"
+        archive.addfile(tarfile.TarInfo(name))
+
+
+CLIMBING = [("../evil", ""), (f"{FOLDER}/../../evil", ""), ("up", ".."), ("etc", "/etc")]
+
+
+@pytest.mark.parametrize(("name", "link"), CLIMBING)
+def test_an_archive_that_climbs_is_not_unpacked(server: Path, root: Path, name: str, link: str) -> None:
+    climbing(root / ARCHIVE, name, link)
+    before = contents(root.parent)
+    with pytest.raises(UserError, match="is damaged or incomplete"):
+        Cifar100().load(root)
+    assert contents(root.parent) == before
+
+
+@pytest.mark.parametrize(("name", "link"), CLIMBING)
+def test_not_even_with_the_right_checksum(
+    server: Path, root: Path, monkeypatch: pytest.MonkeyPatch, name: str, link: str
+) -> None:
+    climbing(root / ARCHIVE, name, link)
+    monkeypatch.setattr(torchvision.datasets.CIFAR100, "tgz_md5", md5(root / ARCHIVE))
+    before = contents(root.parent)
+    with pytest.raises(UserError, match=rf"cannot unpack {root / ARCHIVE} \(.*(outside the destination|absolute path)"):
+        Cifar100().load(root)
+    assert contents(root.parent) == before
+
+
 def test_locations_say_what_is_there(server: Path, root: Path) -> None:
     put(server / ARCHIVE, root / ARCHIVE)
     assert Cifar100().locations(root) == f"{root / FOLDER}: missing; {root / ARCHIVE}: there"

@@ -263,6 +263,38 @@ def test_too_many_rows_or_none_are_refused(folder: Path, monkeypatch: pytest.Mon
     refused(folder, "have 0 rows")
 
 
+def test_too_many_files_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_split(folder / "train-2.parquet", TRAIN, names=NAMES)
+    monkeypatch.setattr(module, "MAX_FILES", 1)
+    refused(folder, "and its like are 2 files; a split may have 1; join some")
+
+
+def test_a_column_that_unpacks_to_too_much_is_refused_unread(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder / "train.parquet"
+    row = pa.array([{"bytes": bytes(4_000_000)}], pa.struct([("bytes", pa.binary())]))
+    pq.write_table(pa.table({"image": row, "label": [0]}), path, compression="zstd")
+    assert path.stat().st_size < 10_000
+    monkeypatch.setattr(module, "MAX_GROUP_BYTES", 3_000_000)
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", lambda *_, **__: pytest.fail("read"))
+    refused(folder, r"train.parquet has a column of 4,000,\d+ bytes in one row group, and at most 3,000,000 are read")
+
+
+def test_a_value_that_rows_share_does_not_multiply(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are taken so few at a time that all together hold CHUNK_BYTES at most, though one value be the column."""
+    monkeypatch.setattr(module, "CHUNK_BYTES", 100_000)
+    big = png(np.zeros((64, 64), np.uint8)) + bytes(9_000)
+    write_parquet(folder / "train.parquet", [big] * 50, [0] * 50, names=NAMES)
+    shard = module._open(folder / "train.parquet")
+    sizes = [batch.column("image").nbytes for batch in shard.column_batches(["image.bytes"])]
+    assert len(sizes) > 1 and max(sizes) <= 101_000
+    assert sum(sizes) > 50 * len(big)
+
+
+def test_a_split_that_decodes_to_too_much_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_SPLIT_BYTES", 2000)
+    refused(folder, "its split has 20 images of 6×6, more than 2,000 bytes; use fewer rows")
+
+
 def test_split_that_does_not_fit_memory_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise MemoryError
