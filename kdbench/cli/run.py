@@ -25,6 +25,7 @@ from kdbench.execution.jobs import Options
 from kdbench.execution.local import Summary, execute
 from kdbench.execution.plan import Plan, cohorts
 from kdbench.execution.space import check_room
+from kdbench.execution.teachers import TeacherShelf
 from kdbench.report.formats import render
 from kdbench.report.results import cell_results
 from kdbench.run import Run
@@ -87,6 +88,8 @@ def run(
             say.print(line)
         say.print(f"device: {describe_device(chosen)}; {exactness(chosen, deterministic)}")
         loaded = loaded or session.source.load(session.data_dir)
+        shelf = TeacherShelf(session.store, session.registry, loaded, chosen, session.imported)
+        shelf.check_imported(plan.pending)
         footprint = Footprint(session.registry, session.expansion.info)
         check_room(plan, session.store, footprint, workers or torch.get_num_threads())
         work = [*plan.teachers, *plan.pre_stages, *plan.pending]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -40,6 +40,12 @@ class TeacherShelf:
         if teacher.key not in self._loaded:
             self._loaded[teacher.key] = self._load(teacher)
         return self._loaded[teacher.key]
+
+    def check_imported(self, runs: Iterable[Run]) -> None:
+        """Raise `UserError` if the file of an imported teacher of any of `runs` does not fit, before anything trains."""
+        for run in runs:
+            if run.teacher and run.teacher.imported:
+                self.teacher(run.teacher)
 
     def _load(self, teacher: Teacher) -> FrozenTeacher:
         info = self._dataset.info

@@ -20,7 +20,8 @@ from kdbench.plugins import load_plugins
 from kdbench.store.records import read_record
 from kdbench.store.weights import load_weights
 from kdbench.store.zoo import read_zoo_checkpoint
-from kdbench.training.checkpoint import load_checkpoint, read_progress
+from kdbench.training import checkpoint
+from kdbench.training.checkpoint import load_checkpoint
 from kdbench.training.member import Member
 from tests.cli.support import TINY_GRID, Result
 from tests.support import STUDENT
@@ -54,8 +55,7 @@ def read_grid(path: Path) -> None:
 
 
 def read_checkpoint(path: Path) -> None:
-    read_progress(path, run_of_records().id)
-    load_checkpoint(path, member())
+    load_checkpoint(checkpoint.read_checkpoint(path, run_of_records().id), member())
 
 
 def read_setting(text: str, grid: Path) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from kdbench.errors import UserError
 from kdbench.plugins import load_plugins
+from kdbench.store.records import dump_record
 from kdbench.store.weights import save_weights
 from kdbench.training.checkpoint import Progress, save_checkpoint
 from tests.cli.support import TINY_GRID
@@ -66,7 +67,7 @@ def write_sound(kind: str, folder: Path) -> tuple[Path, Path]:
         path.write_bytes((Path(__file__).parents[2] / "results/reference/baselines/quick.json").read_bytes())
     elif kind == "record":
         path = path.with_suffix(".json")
-        path.write_text(record(run_of_records(), load_plugins()).model_dump_json(indent=1))
+        path.write_bytes(dump_record(record(run_of_records(), load_plugins())))
     elif kind == "checkpoint":
         save_checkpoint(path, member(), Progress(run_id=run_of_records().id))
     elif kind == "weights":
