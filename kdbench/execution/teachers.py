@@ -42,7 +42,7 @@ class TeacherShelf:
         return self._loaded[teacher.key]
 
     def check_imported(self, runs: Iterable[Run]) -> None:
-        """Raise `UserError` if the file of an imported teacher of any of `runs` does not fit, before anything trains."""
+        """Raise `UserError` if the file of an imported teacher of any of `runs` does not fit."""
         for run in runs:
             if run.teacher and run.teacher.imported:
                 self.teacher(run.teacher)
