@@ -47,7 +47,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def read_value(text: str, what: str) -> Any:
     """A value typed on the command line, read as YAML: `3`, `0.5`, `true`, `[1, 2]`, `null`, a word."""
-    return _parsed(text.encode(errors="surrogateescape"), what)
+    return _parsed(text.encode(errors="surrogatepass"), what)
 
 
 def _parsed(text: bytes, what: str) -> Any:
@@ -62,7 +62,7 @@ def _parsed(text: bytes, what: str) -> Any:
     # Values of the wrong form under a tag, such as `!!bool maybe`, end in whatever PyYAML runs into.
     except Exception as error:
         reason = " ".join(str(error).split()) if isinstance(error, yaml.YAMLError | ValueError) else "a wrong value"
-        raise UserError(f"{what} is not valid YAML: {reason}; write it as in 3, true, [1, 2] or {{key: 1}}.") from None
+        raise UserError(f"{what} is not valid YAML: {reason}; mend it (values: 3, true, [1, 2], {{key: 1}}).") from None
 
 
 def _refuse_aliases_and_depth(text: bytes, what: str) -> None:

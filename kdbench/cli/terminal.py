@@ -13,22 +13,17 @@ from kdbench.visible import visible
 
 
 class _Filter:
-    """A text stream that writes `visible` text to another."""
+    """A text stream that writes `visible` text to another, `unfiltered`."""
 
-    def __init__(self, stream: TextIO):
-        self._stream = stream
+    def __init__(self, unfiltered: TextIO):
+        self.unfiltered = unfiltered
 
     def write(self, text: str) -> int:
-        self._stream.write(visible(text))
+        self.unfiltered.write(visible(text))
         return len(text)
 
-    @property
-    def rich_proxied_file(self) -> TextIO:
-        """Where rich writes instead: it draws with control characters. `Terminal` filters what it is given."""
-        return self._stream
-
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        return getattr(self.unfiltered, name)
 
 
 @contextmanager
@@ -39,10 +34,15 @@ def filtered() -> Iterator[None]:
 
 
 class Terminal(Console):
-    """A rich console for plain lines and progress bars; text is shown as it is, without markup or wrapping."""
+    """A rich console for plain lines and progress bars; text is shown as it is, without markup or wrapping.
+
+    rich draws with control characters, so it writes past the filter, and texts go through it here.
+    """
 
     def __init__(self, *, stderr: bool = False):
-        super().__init__(stderr=stderr, soft_wrap=True, highlight=False, markup=False)
+        stream: Any = sys.stderr if stderr else sys.stdout
+        file = stream.unfiltered if isinstance(stream, _Filter) else stream
+        super().__init__(file=file, soft_wrap=True, highlight=False, markup=False)
 
     def print(self, *objects: Any, **how: Any) -> None:
         """Print with the control characters of texts made visible."""

@@ -3,9 +3,11 @@
 import io
 import json
 import sys
+from contextlib import redirect_stdout
 
 import pytest
 
+from kdbench.cli.main import main
 from kdbench.cli.terminal import Terminal, filtered
 from kdbench.visible import visible
 from tests.cli.support import TINY_GRID, kdbench, tiny_grid
@@ -60,20 +62,31 @@ def test_errors_show_what_was_typed(tmp_path):
         assert result.code == 2 and visible(result.err) == result.err and result.err.count("\n") == 1
 
 
-def test_rich_draws_past_the_filter_and_shows_texts_through_it(monkeypatch):
-    class Screen(io.StringIO):
-        def isatty(self):
-            return True
+class Screen(io.StringIO):
+    def isatty(self):
+        return True
 
-    screen = Screen()
-    monkeypatch.setattr(sys, "stdout", screen)
+
+@pytest.fixture(autouse=True)
+def _able_terminal(monkeypatch):
     monkeypatch.setenv("TERM", "xterm-256color")
-    with filtered():
+
+
+def test_rich_draws_past_the_filter_and_shows_texts_through_it():
+    with redirect_stdout(Screen()) as screen, filtered():
         Terminal().print(f"a {EVIL}")
         Terminal().show_cursor(False)
         print(f"b {EVIL}")
     text = screen.getvalue()
     assert text.count("\x1b") == 1 and text.count(r"\u001b") == 4
+
+
+def test_progress_is_drawn_on_a_terminal(monkeypatch, tmp_path):
+    words = ["--methods", "student", "--seeds", "0", "--results", str(tmp_path / "r"), "--workers", "1"]
+    monkeypatch.setattr(sys, "argv", ["kdbench", "run", "--grid", str(tiny_grid(tmp_path)), *words])
+    with redirect_stdout(Screen()) as screen, pytest.raises(SystemExit, match="0"):
+        main()
+    assert "\x1b[?25l" in screen.getvalue() and r"\u001b" not in screen.getvalue()
 
 
 def test_what_a_failing_plugin_says_of_itself(tmp_path):

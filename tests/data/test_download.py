@@ -24,6 +24,7 @@ class Server:
     """What is served, how it misbehaves, and the ranges that were asked for."""
 
     def __init__(self) -> None:
+        self.url = ""
         self.content = CONTENT
         self.ranges: list[str | None] = []
         self.knows_ranges = True
@@ -69,7 +70,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     http = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, behaviour))
     threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    behaviour.url = f"http://127.0.0.1:{http.server_port}/file"  # type: ignore[attr-defined]
+    behaviour.url = f"http://127.0.0.1:{http.server_port}/file"
     yield behaviour
     http.shutdown()
     http.server_close()
@@ -80,7 +81,7 @@ def let_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SCHEMES", (urllib.request.HTTPHandler,))
 
 
-def get(server: Any, path: Path, **options: Any) -> None:
+def get(server: Server, path: Path, **options: Any) -> None:
     download(server.url, path, **{"md5": MD5, "most": MOST, **options})
 
 
@@ -92,7 +93,7 @@ def test_a_file_is_there_whole(server: Server, let_in: None, tmp_path: Path) -> 
 
 def test_nothing_but_https_is_spoken(server: Server, tmp_path: Path) -> None:
     (tmp_path / "local").write_bytes(CONTENT)
-    for url in (server.url, f"file://{tmp_path}/local", "ftp://127.0.0.1/x", "data:,x"):  # type: ignore[attr-defined]
+    for url in (server.url, f"file://{tmp_path}/local", "ftp://127.0.0.1/x", "data:,x"):
         with pytest.raises(UserError, match="unknown url type"):
             download(url, tmp_path / "file", md5=MD5, most=MOST)
     assert not server.ranges and [path.name for path in tmp_path.iterdir()] == ["local"]

@@ -22,7 +22,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     tiny_grid(tmp_path)
     with unchanged(tmp_path):
         yield tmp_path
-    plugins.load_plugins.cache_clear()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -49,7 +48,11 @@ def test_the_command_refuses_the_setting(setting: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["method", "architecture", "dataset", "grid", "paper table"])
-def test_a_plugin_cannot_register_it(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_a_plugin_cannot_register_it(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, kind: str
+) -> None:
+    request.addfinalizer(plugins.load_plugins.cache_clear)
+
     def offers(*bad: str) -> list[object]:
         if kind == "method":
             return [type("Named", (Supervised,), {"name": name}) for name in (*bad, "fine")]
