@@ -9,13 +9,13 @@ from typing import Annotated, Literal
 
 import torch
 import typer
-from rich.console import Console
 
 from kdbench.cli import options
 from kdbench.cli.progress import LiveProgress, PlainProgress
 from kdbench.cli.reading import describe_stale, plan_of, readable_records
 from kdbench.cli.report import write_report
 from kdbench.cli.session import Session, with_session
+from kdbench.cli.terminal import Terminal
 from kdbench.environment import command_line, describe_device, resolve_device
 from kdbench.errors import UserError
 from kdbench.execution.estimate import Estimator, measured_rate
@@ -75,7 +75,7 @@ def run(
     if dry_run:
         _print_plan(session, plan_of(session), device, as_json)
         return
-    say = Console(stderr=as_json, soft_wrap=True, highlight=False, markup=False)
+    say = Terminal(stderr=as_json)
     loaded = session.source.load(session.data_dir) if session.source.available(session.data_dir) else None
     plan = _sound_plan(session, loaded.checksum if loaded else None, rerun, keep, say)
     say.print(_situation(plan))
@@ -164,7 +164,7 @@ def _memory(session: Session, run: Run) -> str | None:
     return f"{run.method} keeps {size / 1e6:.1f} MB on the device for each run" if size else None
 
 
-def _sound_plan(session: Session, data_sha256: str | None, rerun: str | None, keep: str | None, say: Console) -> Plan:
+def _sound_plan(session: Session, data_sha256: str | None, rerun: str | None, keep: str | None, say: Terminal) -> Plan:
     """The plan, once damaged records are set aside and it is decided what becomes of stale results."""
     plan = plan_of(session, data_sha256)
     for damage in plan.damaged:
@@ -188,7 +188,7 @@ def _print_results(session: Session, as_json: bool, keep_stale: bool) -> None:
     print(render(session.expansion, results, "json" if as_json else "text"))
 
 
-def _conclude(summary: Summary, stop: StopSignal, limit: FailureLimit, say: Console) -> None:
+def _conclude(summary: Summary, stop: StopSignal, limit: FailureLimit, say: Terminal) -> None:
     for sentence in summary.skipped:
         say.print(sentence)
     if summary.interrupted:
