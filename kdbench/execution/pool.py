@@ -52,6 +52,10 @@ class WorkerPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
+        if kind is KeyboardInterrupt:
+            # A second signal stops at once; workers' unfinished runs have their last checkpoints.
+            for child in multiprocessing.active_children():
+                child.kill()
         self._pool.shutdown(cancel_futures=True)
         self._events.close()
 

@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from kdbench.store.store import Store
+from tests.cli.support import kdbench
 
 GRID = """
 dataset: digits
@@ -77,3 +79,28 @@ def test_stopped_by_a_signal_to_all_processes_leaves_everything_resumable_and_sa
     assert "To go on: kdbench run --grid" in said and "Traceback" not in said
     assert start(tmp_path, results, workers=2).wait() == 0
     assert outcomes(results) == expected
+
+
+def test_a_second_signal_stops_at_once_and_loses_nothing_finished(tmp_path):
+    (tmp_path / "grid.yaml").write_text(GRID.replace("epochs: 3", "epochs: 3000"))
+    results = tmp_path / "results"
+    process = start(tmp_path, results, workers=2)
+    while not list(results.glob("checkpoints/*.safetensors")):
+        assert process.poll() is None, (tmp_path / "output").read_text()
+        time.sleep(0.02)
+    workers = children(process.pid)
+    os.kill(process.pid, signal.SIGINT)
+    # So that the two are not taken for one.
+    time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(timeout=10) == 130
+    assert not any(map(alive, workers))
+    assert kdbench("results", "check", "--results", results).code == 0
+
+
+def children(pid):
+    return [int(number) for number in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(pid):
+    return Path(f"/proc/{pid}").exists()
