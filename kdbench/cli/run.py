@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
 import typer
 
 from kdbench.cli import options
+from kdbench.cli.planned import print_plan, resolved, situation
 from kdbench.cli.progress import LiveProgress, PlainProgress
 from kdbench.cli.reading import describe_stale, plan_of, readable_records
 from kdbench.cli.report import write_report
 from kdbench.cli.session import Session, with_session
 from kdbench.cli.terminal import Terminal
+from kdbench.data.dataset import Dataset
 from kdbench.environment import command_line, describe_device, resolve_device
 from kdbench.errors import UserError
-from kdbench.execution.estimate import Estimator, measured_rate
 from kdbench.execution.footprint import Footprint
 from kdbench.execution.interrupt import FailureLimit, StopSignal
 from kdbench.execution.jobs import Options
 from kdbench.execution.local import Summary, execute
-from kdbench.execution.plan import Plan, cohorts
+from kdbench.execution.plan import Plan
 from kdbench.execution.space import check_room
 from kdbench.execution.teachers import TeacherShelf
 from kdbench.report.formats import render
 from kdbench.report.results import cell_results
-from kdbench.run import Run
 from kdbench.trackers import make_tracker
 
 
@@ -73,51 +73,31 @@ def run(
         raise UserError("--rerun stale and --keep stale exclude each other; give one of them.")
     chosen = resolve_device(device)
     if dry_run:
-        _print_plan(session, plan_of(session), device, as_json)
+        print_plan(session, plan_of(session), device, as_json)
         return
+    how = Options(
+        device=chosen,
+        workers=workers,
+        checkpoint_seconds=checkpoint_seconds,
+        command=command_line(),
+        plugin_files=session.plugin_files,
+        dataset_spec=session.expansion.grid.dataset,
+        data_dir=session.data_dir,
+        imported=session.imported,
+        keep_final=keep_final,
+        lanes=lanes,
+        deterministic=deterministic,
+    )
     say = Terminal(stderr=as_json)
     loaded = session.source.load(session.data_dir) if session.source.available(session.data_dir) else None
     plan = _sound_plan(session, loaded.checksum if loaded else None, rerun, keep, say)
-    say.print(_situation(plan))
-    stop = StopSignal()
-    limit = FailureLimit(1 if fail_fast else max_failures)
-    summary = Summary()
+    say.print(situation(plan))
+    stop, limit, summary = StopSignal(), FailureLimit(1 if fail_fast else max_failures), Summary()
     trackers = [make_tracker(name, session.store.root) for name in tracker or []]
     if plan.pending:
-        for line in _resolved(session, plan):
-            say.print(line)
-        say.print(f"device: {describe_device(chosen)}; {exactness(chosen, deterministic)}")
         loaded = loaded or session.source.load(session.data_dir)
-        shelf = TeacherShelf(session.store, session.registry, loaded, chosen, session.imported)
-        shelf.check_imported(plan.pending)
-        footprint = Footprint(session.registry, session.expansion.info)
-        check_room(plan, session.store, footprint, workers or torch.get_num_threads())
-        work = [*plan.teachers, *plan.pre_stages, *plan.pending]
-        epochs = sum(run.recipe.epochs for run in work)
-        display = LiveProgress(say, epochs) if say.is_terminal else PlainProgress(say, epochs)
-        with stop, display, session.registry.observing(display, limit, *trackers):
-            how = Options(
-                device=chosen,
-                workers=workers,
-                checkpoint_seconds=checkpoint_seconds,
-                command=command_line(),
-                plugin_files=session.plugin_files,
-                dataset_spec=session.expansion.grid.dataset,
-                data_dir=session.data_dir,
-                imported=session.imported,
-                keep_final=keep_final,
-                lanes=lanes,
-                deterministic=deterministic,
-            )
-            summary = execute(
-                plan,
-                session.store,
-                session.registry,
-                loaded,
-                how,
-                lambda: stop.requested() or limit.reached(),
-                say.print,
-            )
+        with stop, session.registry.observing(limit, *trackers):
+            summary = _train(session, plan, loaded, how, lambda: stop.requested() or limit.reached(), say)
     _print_results(session, as_json, keep == "stale")
     if not summary.interrupted:
         page = session.store.root / f"report-{session.expansion.grid.name}.html"
@@ -127,41 +107,28 @@ def run(
     _conclude(summary, stop, limit, say)
 
 
+def _train(
+    session: Session, plan: Plan, dataset: Dataset, how: Options, stop_requested: Callable[[], bool], say: Terminal
+) -> Summary:
+    """Say what will be done, refuse what cannot be, and do it under a display of its progress."""
+    for line in resolved(session, plan):
+        say.print(line)
+    say.print(f"device: {describe_device(how.device)}; {exactness(how.device, how.deterministic)}")
+    shelf = TeacherShelf(session.store, session.registry, dataset, how.device, how.imported)
+    shelf.check_imported(plan.pending)
+    footprint = Footprint(session.registry, session.expansion.info)
+    check_room(plan, session.store, footprint, how.workers or torch.get_num_threads())
+    epochs = sum(run.recipe.epochs for run in (*plan.teachers, *plan.pre_stages, *plan.pending))
+    display = LiveProgress(say, epochs) if say.is_terminal else PlainProgress(say, epochs)
+    with display, session.registry.observing(display):
+        return execute(plan, session.store, session.registry, dataset, how, stop_requested, say.print)
+
+
 def exactness(device: torch.device, deterministic: bool) -> str:
     """Whether the same run gives the same bits again, alone and in any cohort."""
     if device.type == "cpu" or deterministic:
         return "bit-exact"
     return "fast mode, equal in distribution but not bit-exact (--deterministic is)"
-
-
-def _situation(plan: Plan) -> str:
-    done = len(plan.runs) - len(plan.pending)
-    if not plan.pending:
-        return f"Nothing to train: all {len(plan.runs)} runs are finished."
-    skipped = f"{done} finished and skipped, " if done else ""
-    return (
-        f"{len(plan.runs)} runs: {skipped}{len(plan.pending)} to train; "
-        f"{len(plan.all_teachers)} teachers, {len(plan.teachers)} to train first."
-    )
-
-
-def _resolved(session: Session, plan: Plan) -> list[str]:
-    """The settings that training will use, learning rates looked up, and the memory that methods ask for."""
-    grid = session.expansion.grid
-    rates: dict[str, list[str]] = {}
-    for run in [*plan.teachers, *plan.pending]:
-        rates.setdefault(f"{run.recipe.lr:g}", []).append(run.student)
-    recipe = grid.recipe.model_dump(exclude={"lr", "lr_by_family"})
-    lines = ["recipe: " + ", ".join(f"{key} {value}" for key, value in recipe.items())]
-    lines += [f"lr {rate}: {', '.join(dict.fromkeys(names))}" for rate, names in rates.items()]
-    memory = {_memory(session, run) for run in plan.pending} - {None}
-    return lines + sorted(line for line in memory if line)
-
-
-def _memory(session: Session, run: Run) -> str | None:
-    method = session.registry.method(run.method)
-    size = method.memory_bytes(method.Params(**run.params), session.expansion.info.train_size)
-    return f"{run.method} keeps {size / 1e6:.1f} MB on the device for each run" if size else None
 
 
 def _sound_plan(session: Session, data_sha256: str | None, rerun: str | None, keep: str | None, say: Terminal) -> Plan:
@@ -207,63 +174,3 @@ def _conclude(summary: Summary, stop: StopSignal, limit: FailureLimit, say: Term
             f"{summary.count('failed')} runs failed, {len(summary.skipped)} were not run; see above and the records."
         )
         raise typer.Exit(1)
-
-
-def _print_plan(session: Session, plan: Plan, device: str, as_json: bool) -> None:
-    estimator = Estimator(session.registry, session.expansion.info)
-    cost = estimator.estimate([*plan.teachers, *plan.pre_stages, *plan.pending])
-    chosen = resolve_device(device)
-    seconds = cost.shared / measured_rate(chosen) if cost.shared else 0.0
-    footprint = Footprint(session.registry, session.expansion.info)
-    memory = max((footprint.cohort(group) for group in cohorts(plan.pending, session.store)), default=0)
-    if as_json:
-        described = {
-            "grid": session.expansion.grid.name,
-            "dataset": session.expansion.info.name,
-            "runs": [_described(run, plan) for run in plan.runs],
-            "teachers": [_described(run, plan) for run in plan.all_teachers],
-            "done": [run.id for run in plan.runs if run.id in plan.records],
-            "flops": cost.shared,
-            "flops_without_sharing": cost.alone,
-            "seconds": round(seconds, 1),
-            "memory_bytes": memory,
-            "device": describe_device(chosen),
-        }
-        print(json.dumps(described, indent=1))
-        return
-    for run in plan.runs:
-        print(f"{run.id}  {plan.records[run.id].status if run.id in plan.records else 'to train':9}  {run.title}")
-    for run in plan.all_teachers:
-        print(f"{run.id}  {'done' if run.id in plan.records else 'to train':9}  {run.title}")
-    for cell in session.expansion.cells:
-        if cell.declined:
-            print(f"{'':16}  n/a        {cell.row.key} {cell.pair}: {cell.declined}")
-    for line in _resolved(session, plan):
-        print(line)
-    print(_situation(plan))
-    print(
-        f"{cost.shared:.3g} FLOPs ({cost.alone:.3g} unshared; methods' own modules not counted), "
-        f"about {_duration(seconds)} at this machine's measured rate ({describe_device(chosen)})"
-    )
-    if memory:
-        print(f"about {memory / 1e9:.2g} GB for the largest cohort (methods' own modules not counted)")
-
-
-def _described(run: Run, plan: Plan) -> dict[str, object]:
-    return {
-        "id": run.id,
-        "teacher": run.teacher.architecture if run.teacher else None,
-        "student": run.student,
-        "method": run.method,
-        "params": run.params,
-        "recipe": run.recipe.model_dump(mode="json"),
-        "seed": run.seed,
-        "done": run.id in plan.records,
-    }
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} seconds"

@@ -108,6 +108,8 @@ def test_nothing_stale_is_served_as_fresh(folder):
     assert [cell["n"] for cell in json.loads(done.out)] == [2, 1]
     done = kdbench("table", *on(folder), "--format", "json", "--keep", "stale")
     assert "shown as they are" in done.err and [cell["n"] for cell in json.loads(done.out)] == [2, 2]
+    done = kdbench("run", *on(folder), "--dry-run", "--json")
+    assert done.code == 0 and list(json.loads(done.out)["stale"]) == [stale.id]
     done = kdbench("run", *on(folder))
     assert done.code == 2 and stale.id in done.err and "--rerun stale" in done.err and "--keep stale" in done.err
     assert kdbench("run", *on(folder), "--rerun", "stale", "--keep", "stale").code == 2

@@ -1,0 +1,108 @@
+"""A plan in words: what there is to train, with which settings, and what it costs."""
+
+from __future__ import annotations
+
+import json
+
+from kdbench.cli.reading import describe_stale
+from kdbench.cli.session import Session
+from kdbench.environment import describe_device, resolve_device
+from kdbench.execution.estimate import Estimator, measured_rate
+from kdbench.execution.footprint import Footprint
+from kdbench.execution.plan import Plan, cohorts
+from kdbench.run import Run
+
+
+def situation(plan: Plan) -> str:
+    """How many runs are finished, and how many are to be trained."""
+    done = len(plan.runs) - len(plan.pending)
+    if not plan.pending:
+        return f"Nothing to train: all {len(plan.runs)} runs are finished."
+    skipped = f"{done} finished and skipped, " if done else ""
+    return (
+        f"{len(plan.runs)} runs: {skipped}{len(plan.pending)} to train; "
+        f"{len(plan.all_teachers)} teachers, {len(plan.teachers)} to train first."
+    )
+
+
+def resolved(session: Session, plan: Plan) -> list[str]:
+    """The settings that training will use, learning rates looked up, and the memory that methods ask for."""
+    grid = session.expansion.grid
+    rates: dict[str, list[str]] = {}
+    for run in [*plan.teachers, *plan.pending]:
+        rates.setdefault(f"{run.recipe.lr:g}", []).append(run.student)
+    recipe = grid.recipe.model_dump(exclude={"lr", "lr_by_family"})
+    lines = ["recipe: " + ", ".join(f"{key} {value}" for key, value in recipe.items())]
+    lines += [f"lr {rate}: {', '.join(dict.fromkeys(names))}" for rate, names in rates.items()]
+    memory = {_memory(session, run) for run in plan.pending} - {None}
+    return lines + sorted(line for line in memory if line)
+
+
+def _memory(session: Session, run: Run) -> str | None:
+    method = session.registry.method(run.method)
+    size = method.memory_bytes(method.Params(**run.params), session.expansion.info.train_size)
+    return f"{run.method} keeps {size / 1e6:.1f} MB on the device for each run" if size else None
+
+
+def print_plan(session: Session, plan: Plan, device: str, as_json: bool) -> None:
+    """Print every run with its state, the settings, and the operations, time and memory that training takes."""
+    estimator = Estimator(session.registry, session.expansion.info)
+    cost = estimator.estimate([*plan.teachers, *plan.pre_stages, *plan.pending])
+    chosen = resolve_device(device)
+    seconds = cost.shared / measured_rate(chosen) if cost.shared else 0.0
+    footprint = Footprint(session.registry, session.expansion.info)
+    memory = max((footprint.cohort(group) for group in cohorts(plan.pending, session.store)), default=0)
+    if as_json:
+        described = {
+            "grid": session.expansion.grid.name,
+            "dataset": session.expansion.info.name,
+            "runs": [_described(run, plan) for run in plan.runs],
+            "teachers": [_described(run, plan) for run in plan.all_teachers],
+            "done": [run.id for run in plan.runs if run.id in plan.records],
+            "stale": plan.stale,
+            "flops": cost.shared,
+            "flops_without_sharing": cost.alone,
+            "seconds": round(seconds, 1),
+            "memory_bytes": memory,
+            "device": describe_device(chosen),
+        }
+        print(json.dumps(described, indent=1))
+        return
+    for run in plan.runs:
+        print(f"{run.id}  {plan.records[run.id].status if run.id in plan.records else 'to train':9}  {run.title}")
+    for run in plan.all_teachers:
+        print(f"{run.id}  {'done' if run.id in plan.records else 'to train':9}  {run.title}")
+    for cell in session.expansion.cells:
+        if cell.declined:
+            print(f"{'':16}  n/a        {cell.row.key} {cell.pair}: {cell.declined}")
+    if plan.stale:
+        print(describe_stale(plan.stale))
+    for line in resolved(session, plan):
+        print(line)
+    print(situation(plan))
+    print(
+        f"{cost.shared:.3g} FLOPs ({cost.alone:.3g} unshared; methods' own modules not counted), "
+        f"about {_duration(seconds)} at this machine's measured rate ({describe_device(chosen)})"
+    )
+    if memory:
+        print(f"about {memory / 1e9:.2g} GB for the largest cohort (methods' own modules not counted)")
+
+
+def _described(run: Run, plan: Plan) -> dict[str, object]:
+    return {
+        "id": run.id,
+        "teacher": run.teacher.architecture if run.teacher else None,
+        "student": run.student,
+        "method": run.method,
+        "params": run.params,
+        "recipe": run.recipe.model_dump(mode="json"),
+        "seed": run.seed,
+        "done": run.id in plan.records,
+    }
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds"
