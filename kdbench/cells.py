@@ -12,6 +12,7 @@ from kdbench.model import Shapes
 from kdbench.plugins import Registry
 from kdbench.run import Run, Teacher
 from kdbench.validation import validated
+from kdbench.visible import visible
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Cell:
     def label(self) -> str:
         """How tables call the row, with the method's caveat."""
         name = self.row.label or self.row.key
-        return f"{name} ({self.caveat})" if self.caveat else name
+        return visible(f"{name} ({self.caveat})" if self.caveat else name)
 
 
 class Expansion:

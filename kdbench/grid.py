@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from kdbench.errors import UserError, unknown
+from kdbench.names import unfit_name
 from kdbench.plugins import Registry
 from kdbench.recipe import Recipe, load_recipe
 from kdbench.validation import read_yaml, validated
+
+#: Far more than anybody trains; a small file can ask for billions.
+MAX_RUNS = 100_000
 
 
 class Pair(BaseModel):
@@ -35,7 +39,15 @@ def _parse_pair(value: object) -> object:
 
 
 PairField = Annotated[Pair, BeforeValidator(_parse_pair)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+def _fit_name(name: str) -> str:
+    if why := unfit_name(name):
+        raise ValueError(f"'{name}' cannot be a name: {why}")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_fit_name)]
 
 
 class Row(BaseModel):
@@ -95,6 +107,13 @@ class Grid(BaseModel):
         for what, names in (("seed", self.seeds), ("table", [table.name for table in self.tables])):
             if len(set(names)) < len(names):
                 raise ValueError(f"a {what} is named twice")
+        return self
+
+    @model_validator(mode="after")
+    def _within_reach(self) -> Grid:
+        runs = sum(len(table.pairs) * len(table.rows) for table in self.tables) * len(self.seeds)
+        if runs > MAX_RUNS:
+            raise ValueError(f"it has {runs:,} runs, and at most {MAX_RUNS:,} are planned")
         return self
 
 
@@ -204,6 +223,8 @@ def _canonical(grid: Grid, registry: Registry) -> Grid:
             for p in table.pairs
         )
         rows = tuple(row.model_copy(update={"method": registry.method(row.method).name}) for row in table.rows)
+        if table.paper:
+            registry.paper_table_file(table.paper)
         tables.append(table.model_copy(update={"pairs": pairs, "rows": rows}))
     registry.dataset(grid.dataset)
     return grid.model_copy(update={"tables": tuple(tables)})

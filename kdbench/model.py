@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast, get_args
@@ -187,6 +188,7 @@ class Architecture:
         model.rebuild = lambda: self.build(num_classes)
         return model
 
+    @functools.cache  # noqa: B019 (plugins offer a few architectures, for as long as the process lives)
     def shapes(self, num_classes: int, input_size: int) -> Shapes:
         """Feature sizes for square images of `input_size` pixels, by one forward pass without data or memory."""
         with torch.device("meta"):

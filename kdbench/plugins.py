@@ -23,6 +23,7 @@ from kdbench.data.dataset import DatasetSource, resolve_dataset
 from kdbench.errors import UserError, unknown
 from kdbench.method import Method
 from kdbench.model import Architecture
+from kdbench.names import unfit_name
 
 GROUP = "kdbench"
 T = TypeVar("T")
@@ -62,6 +63,7 @@ class Registry:
         self._by_module: dict[str, Plugin] = {plugin.name: plugin for plugin in plugins}
         self._offers: dict[str, dict[str, list[Offer]]] = {}
         self._silenced: set[str] = set()
+        self._refused: list[str] = []
         for kind, (hook, name_of) in _KINDS.items():
             self._offers[kind] = self._collect(kind, hook, name_of)
 
@@ -76,13 +78,16 @@ class Registry:
                 plugin.error = _sentence(f"hook {hook} failed", error)
                 continue
             for name, value in named:
+                if why := unfit_name(name):
+                    self._refused.append(f"{kind} {name!r} of plugin {plugin.origin} is not in use: {why}; rename it")
+                    continue
                 offers.setdefault(name, []).append(Offer(value, plugin))
                 plugin.brought.setdefault(kind, []).append(name)
         return offers
 
     @property
     def problems(self) -> list[str]:
-        """One sentence for each broken plugin and each name that is registered twice."""
+        """One sentence for each broken plugin, each name that cannot be one and each that is registered twice."""
         broken = [f"plugin {p.origin} is not in use: {p.error}" for p in self.plugins if p.error]
         twice = [
             self._twice(kind, name, found)
@@ -90,7 +95,7 @@ class Registry:
             for name, found in offers.items()
             if len(found) > 1
         ]
-        return broken + twice
+        return broken + self._refused + twice
 
     @staticmethod
     def _twice(kind: str, name: str, found: list[Offer]) -> str:

@@ -54,11 +54,14 @@ class Run(BaseModel):
 
     @cached_property
     def id(self) -> str:
-        """16 hexadecimal digits of a hash over all that changes the result."""
+        """16 hexadecimal digits of a hash over the configuration, the teacher's and the pre-stage's included.
+
+        What else a result rests on, code and data, is its record's `basis`: when that changes, the run keeps its id, so
+        that its old record is found and called stale.
+        """
         content = self.model_dump(mode="json", exclude={"teacher", "pre_stage"})
         content["teacher"] = self.teacher.key if self.teacher else None
         content["pre_stage"] = self.pre_stage.id if self.pre_stage else None
-        content["numeric_version"] = NUMERIC_VERSION
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @property

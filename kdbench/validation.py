@@ -15,16 +15,16 @@ MAX_YAML_DEPTH = 20
 
 
 def validated(model: type[M], values: dict[str, Any], what: str, listing: str | None = None) -> M:
-    """`model(**values)`; wrong values become a `UserError` that names `what`, the key and the reason."""
+    """`values` as a `model`; wrong ones become a `UserError` that names `what`, the key and the reason."""
     try:
-        return model(**values)
+        return model.model_validate(values)
     except ValidationError as error:
         # A misspelt key explains the missing one.
         problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             raise unknown(f"key of {what}", key, model.model_fields, listing) from None
-        given = "" if problem["type"] == "missing" else f", not {problem['input']!r}"
+        given = "" if problem["type"] == "missing" else f", not {problem['input']!r:.200}"
         message = problem["msg"][0].lower() + problem["msg"][1:]
         hint = f"; `{listing}` lists what is allowed" if listing else ""
         raise UserError(f"{what}: {key or 'value'}: {message}{given}{hint}.") from None
@@ -33,40 +33,47 @@ def validated(model: type[M], values: dict[str, Any], what: str, listing: str | 
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file that holds a mapping, read without running anything; `UserError` says what is wrong with it."""
     try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); give the path of a YAML file.") from None
-    if len(text) > MAX_YAML_BYTES:
-        raise UserError(f"{path} has {len(text):,} bytes; at most {MAX_YAML_BYTES:,} are read.")
-    try:
-        _refuse_aliases_and_depth(text, path)
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}; mend the file.") from None
+        with path.open("rb") as file:
+            text = file.read(MAX_YAML_BYTES + 1)
+    # ValueError: a path with a NUL.
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path} cannot be read ({reason}); give the path of a YAML file.") from None
+    content = _parsed(text, f"{path}")
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold a mapping of keys to values, not {type(content).__name__}.")
     return content
 
 
-def _refuse_aliases_and_depth(text: bytes, path: Path) -> None:
+def read_value(text: str, what: str) -> Any:
+    """A value typed on the command line, read as YAML: `3`, `0.5`, `true`, `[1, 2]`, `null`, a word."""
+    return _parsed(text.encode(errors="surrogateescape"), what)
+
+
+def _parsed(text: bytes, what: str) -> Any:
+    """YAML within limits; `UserError` names `what` and says where it breaks them or is no YAML."""
+    if len(text) > MAX_YAML_BYTES:
+        raise UserError(f"{what} has more than {MAX_YAML_BYTES:,} bytes, which are not read; make it smaller.")
+    try:
+        _refuse_aliases_and_depth(text, what)
+        return yaml.safe_load(text)
+    except UserError:
+        raise
+    # Values of the wrong form under a tag, such as `!!bool maybe`, end in whatever PyYAML runs into.
+    except Exception as error:
+        reason = " ".join(str(error).split()) if isinstance(error, yaml.YAMLError | ValueError) else "a wrong value"
+        raise UserError(f"{what} is not valid YAML: {reason}; write it as in 3, true, [1, 2] or {{key: 1}}.") from None
+
+
+def _refuse_aliases_and_depth(text: bytes, what: str) -> None:
     """Aliases can multiply a small file into gigabytes, and deep nesting exhausts the stack."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
-            raise UserError(f"{path} uses a YAML alias, which is not read; write the value out.")
+            raise UserError(f"{what} uses a YAML alias, which is not read; write the value out.")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_YAML_DEPTH:
-            raise UserError(f"{path} nests deeper than {MAX_YAML_DEPTH} levels.")
-
-
-def read_value(text: str, what: str) -> Any:
-    """A value typed on the command line, read as YAML: `3`, `0.5`, `true`, `[1, 2]`, `null`, a word."""
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(
-            f"{what}: cannot read the value '{text}'; write it as in YAML, such as 3, true or [1, 2]."
-        ) from None
+            raise UserError(f"{what} nests deeper than {MAX_YAML_DEPTH} levels; make it flatter.")
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One thread, for the tests' tensors are small and processes share the machine; and Triton's interpreter without a GPU."""
+"""One thread, for the tests' tensors are small; and Triton's interpreter where there is no GPU."""
 
 import os
 
@@ -6,6 +6,6 @@ import torch
 
 torch.set_num_threads(1)
 
-# Here, before any test module is imported: Triton decides when it and a kernel are defined, and PyTorch's own modules import it.
+# Before any test module is imported: Triton decides when it is, and PyTorch's own modules import it.
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"

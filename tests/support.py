@@ -3,8 +3,12 @@
 import torch
 from torch import Tensor, nn
 
+from kdbench.execution.staleness import Present
 from kdbench.method import Batch, Build, Method
 from kdbench.model import FEATURES, Architecture, Head, Outputs, StagedModel
+from kdbench.plugins import load_plugins
+from kdbench.run import Run
+from kdbench.store.records import Basis
 
 
 def tiny_architecture(
@@ -91,6 +95,11 @@ def random_batch(*, batch: int = 6, num_classes: int = 5, train_size: int = 40, 
     )
 
 
+def present_basis(run: Run, data_sha256: str, teacher_sha256: str | None = None) -> Basis:
+    """What a made-up record must rest on to be taken for a result of the installed code."""
+    return Present(load_plugins()).basis(run, data_sha256, teacher_sha256, None)
+
+
 def declared(method: Method, student: Outputs, teacher: Outputs, batch: Batch) -> tuple[Outputs, Outputs, Batch]:
     """What the harness would hand over: only what the method's needs declare, the teacher without a graph."""
     needs = method.needs_for(method.params)
@@ -107,6 +116,7 @@ __all__ = [
     "TEACHER",
     "build_method",
     "declared",
+    "present_basis",
     "random_batch",
     "random_outputs",
     "tiny_architecture",

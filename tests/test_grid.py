@@ -107,6 +107,30 @@ def test_every_packaged_grid_expands(name):
     assert expand(name).cells
 
 
+def test_dskds_switches_are_changed_one_at_a_time():
+    """The default and seven readings that differ from it in one open parameter each."""
+    cells = {cell.row.key: cell for cell in expand("dskd_switches").cells}
+    base = cells["dskd"].runs[0].params
+    changes = {
+        key: {name: value for name, value in cell.runs[0].params.items() if value != base[name]}
+        for key, cell in cells.items()
+        if cell.row.variant
+    }
+    assert changes == {
+        "dskd/without-tau2": {"tau_squared": False},
+        "dskd/attached-weights": {"detach_weights": False},
+        "dskd/batch-weights": {"weights_per": "batch"},
+        "dskd/conv1x1": {"projector": "conv1x1"},
+        "dskd/identity": {"projector": "identity"},
+        "dskd/last-stage": {"feature_tap": "last_stage"},
+        "dskd/embedding": {"feature_tap": "embedding"},
+    }
+    runs = distinct(run for cell in cells.values() for run in cell.runs)
+    assert len(runs) == 3 * len(cells) == 30
+    assert {(run.recipe.epochs, run.recipe.milestones) for run in runs} == {(60, (36, 44, 51))}
+    assert len({run.teacher.key for run in runs if run.teacher}) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -88,7 +88,7 @@ def load(path: Path) -> dict[str, Any]:
         saved: dict[str, Any] = json.loads(path.read_text())
         saved["environment"]["device"]
         {_key(row): row["timing"] for row in saved["rows"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path} is no saved result of `kdbench bench kernels --json`: {error}.") from error
     return saved
 

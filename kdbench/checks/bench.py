@@ -38,9 +38,10 @@ RECIPE = Recipe(epochs=2, batch_size=BATCH, lr=1e-5, weight_decay=0, augmentatio
 
 @dataclass
 class Bench:
-    """Data, teachers and runs of one registry. Everything follows from fixed seeds."""
+    """Data, teachers and runs of one registry on one device. Everything follows from fixed seeds."""
 
     registry: Registry
+    device: torch.device = CPU
 
     def __post_init__(self) -> None:
         self.dataset = _dataset()
@@ -58,9 +59,10 @@ class Bench:
         if architecture not in self._teachers:
             with seeded("teacher", architecture):
                 network = self.registry.architecture(architecture).build(NUM_CLASSES)
+            place(network, self.device)
             # Features of a network whose running statistics are not those of its input vanish or explode with depth.
             update_bn([self.batch(1, step)[0] for step in range(STEPS)], network)
-            place(network, CPU).eval().requires_grad_(False)
+            network.eval().requires_grad_(False)
             self._teachers[architecture] = FrozenTeacher(network, self.shapes(architecture), NAME, None)
         return self._teachers[architecture]
 
@@ -79,11 +81,11 @@ class Bench:
             batch_size=BATCH,
             dataset_name=NAME,
             seed=0,
-            device=CPU,
+            device=self.device,
         )
         batches.epoch(epoch)
         images, labels, index = batches.batch(step)
-        return images, Batch(labels, index=index, epoch=torch.tensor(float(epoch)))
+        return images, Batch(labels, index=index, epoch=torch.full((), float(epoch), device=self.device))
 
     def run(self, method: type[Method], pair: Pair, precision: Precision = "fp32") -> Run:
         """The run of a method with its default parameters."""

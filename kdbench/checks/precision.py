@@ -50,7 +50,7 @@ class _Extreme:
         drawn[1, 0], drawn[2, -1] = -EXTREME, EXTREME
         drawn[3] = EXTREME * (-1) ** self._number
         drawn[3, 0] = -drawn[3, 0]
-        return drawn.to(logits.dtype)
+        return drawn.to(logits)
 
 
 def bf16(case: Case) -> None:

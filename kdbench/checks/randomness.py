@@ -16,8 +16,9 @@ from kdbench.seeds import stream
 
 def global_states() -> dict[str, Any]:
     """The state of every global random number generator, in a form that `==` compares."""
+    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     return {
-        "torch": torch.get_rng_state().tolist(),
+        "torch": [state.tolist() for state in (torch.get_rng_state(), *gpus)],
         "numpy.random": pickle.dumps(np.random.get_state()),
         "random": random.getstate(),
     }

@@ -9,7 +9,7 @@ from kdbench.checks.bench import STEPS
 from kdbench.checks.case import Case
 from kdbench.checks.findings import Fault
 from kdbench.checks.trainee import Trainee
-from kdbench.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from kdbench.training.checkpoint import Progress, load_checkpoint, read_checkpoint, save_checkpoint
 
 
 def seed(case: Case) -> None:
@@ -33,7 +33,7 @@ def state(case: Case) -> None:
         path = Path(folder) / "checkpoint.safetensors"
         _ = case.second
         save_checkpoint(path, case.main.member, Progress(run_id="conformance"))
-        load_checkpoint(path, resumed.member)
+        load_checkpoint(read_checkpoint(path), resumed.member)
     for trainee in (case.main, resumed):
         _train_epoch(trainee, 2)
     if differing := _differing(case.main.fingerprint(), resumed.fingerprint()):

@@ -10,12 +10,13 @@ from functools import partial
 import torch
 
 from kdbench.checks import compiling, declarations, deployment, precision, repetition, surroundings, terms
-from kdbench.checks.bench import Bench
+from kdbench.checks.bench import CPU, Bench
 from kdbench.checks.case import Case
 from kdbench.checks.findings import Exempt, Fault, Finding
 from kdbench.checks.places import describe, homes
 from kdbench.grid import Pair, Selection, load_grid
 from kdbench.plugins import Registry
+from kdbench.training.numerics import numerics
 from kdbench.validation import validated
 
 #: The grid whose first table gives the pairs.
@@ -68,11 +69,11 @@ def paper_pairs(registry: Registry, only: Sequence[str] = ()) -> tuple[Pair, ...
 
 
 class Conformance:
-    """The suite on one registry and a choice of pairs."""
+    """The suite on one registry, a choice of pairs and a device."""
 
-    def __init__(self, registry: Registry, pairs: Sequence[Pair]):
+    def __init__(self, registry: Registry, pairs: Sequence[Pair], device: torch.device = CPU):
         self._registry = registry
-        self._bench = Bench(registry)
+        self._bench = Bench(registry, device)
         self._pairs = tuple(pairs)
         self._by_cost = sorted(pairs, key=self._cost)
 
@@ -100,7 +101,8 @@ class Conformance:
                 )
             ]
         found = []
-        with _one_thread():
+        # Where bits are compared, no algorithm may be chosen by its speed.
+        with _one_thread(), numerics("fp32", deterministic=self._bench.device.type == "cuda"):
             for pair in self._pairs:
                 found += _findings(Case(self._bench, method, pair, thorough=pair == taken[0]))
         return found

@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from kdbench.checks.bench import CPU, Bench
+from kdbench.checks.bench import Bench
 from kdbench.checks.findings import Fault
 from kdbench.checks.randomness import global_seed
 from kdbench.checks.recorder import NotedBatch, NotedOutputs
@@ -74,7 +74,7 @@ class Trainee:
         self._salt = salt
         self._change = change or {}
         with global_seed("build", salt):
-            self.member = Member(run, bench.registry, bench.dataset, self.teacher, pre_stage, CPU)
+            self.member = Member(run, bench.registry, bench.dataset, self.teacher, pre_stage, bench.device)
         terms: Terms = self.member.method.terms
         self._terms = wrap(terms) if wrap else terms
         # As instance attributes, so that `Member` makes its step with them and nothing of it is written again here.
@@ -148,4 +148,4 @@ def _shared(teacher: Outputs, batch: Batch) -> dict[str, Shared]:
 
 
 def _bytes(value: Tensor) -> bytes:
-    return value.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    return value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()

@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from kdbench.cli import options
-from kdbench.cli.options import RESULTS, open_session
+from kdbench.cli.reading import readable_records
+from kdbench.cli.session import Session, with_session
 from kdbench.gate.baseline import MARGIN, freeze, write_baseline
+from kdbench.names import checked_path
 
 app = typer.Typer(help="Baselines that `kdbench check` compares with.", no_args_is_help=True)
 
@@ -20,44 +22,22 @@ def _group() -> None:
 
 
 @app.command("save")
+@with_session
 def save(
-    file: Annotated[Path, typer.Argument(help="The JSON file to write.")],
+    session: Session,
+    file: Annotated[Path, typer.Argument(callback=checked_path, help="The JSON file to write.")],
     grid: options.GridOption = "quick",
     margin: Annotated[
         float, typer.Option(min=0, help="Points by which a cell may get worse; `kdbench check` uses it.")
     ] = MARGIN,
     force: Annotated[bool, typer.Option("--force", help="Overwrite FILE.")] = False,
-    tables: options.TablesOption = "",
-    pairs: options.PairsOption = "",
-    methods: options.MethodsOption = "",
-    seeds: options.SeedsOption = "",
-    dataset: options.DatasetOption = "",
-    data_dir: options.DataDirOption = None,
-    settings: options.SetOption = None,
-    precision: options.PrecisionOption = "",
-    results: options.ResultsOption = RESULTS,
-    plugin: options.PluginOption = None,
-    teacher: options.TeacherOption = None,
+    keep: options.KeepOption = None,
 ) -> None:
     """Freeze the finished runs of a grid, seed by seed, with versions, run ids and all it takes to run them again.
 
     Give the options that the runs were made with; every run of the selection must be done.
     """
-    session = open_session(
-        grid=grid,
-        tables=tables,
-        pairs=pairs,
-        methods=methods,
-        seeds=seeds,
-        dataset=dataset,
-        data_dir=data_dir,
-        settings=settings,
-        precision=precision,
-        results=results,
-        plugins=plugin,
-        teachers=teacher,
-    )
-    records = {record.id: record for record in session.store.records()}
+    records = readable_records(session, keep == "stale")
     used = {cell.teacher.architecture: cell.teacher.imported for cell in session.expansion.cells}
     imported = {architecture: digest for architecture, digest in used.items() if digest}
     frozen = freeze(session.expansion, records, imported, margin)

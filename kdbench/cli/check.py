@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from kdbench.cli import options
 from kdbench.cli.options import RESULTS, default_data_dir, imported_teachers, parse_seeds, registry_with
 from kdbench.cli.progress import LiveProgress, PlainProgress
+from kdbench.cli.terminal import Terminal
 from kdbench.environment import command_line, resolve_device
 from kdbench.execution.interrupt import StopSignal
-from kdbench.execution.local import Options, Summary
+from kdbench.execution.jobs import Options
+from kdbench.execution.local import Summary
 from kdbench.gate.baseline import read_baseline
 from kdbench.gate.check import check as judge_records
 from kdbench.gate.junit import junit as as_junit
 from kdbench.gate.rerun import Bench, open_bench, refuse_stale, train
 from kdbench.gate.text import text
+from kdbench.names import checked_path
 
 
 def check(
@@ -36,7 +38,7 @@ def check(
         bool, typer.Option("--allow-undecided", help="Exit 0, not 3, where these seeds cannot tell.")
     ] = False,
     no_run: Annotated[bool, typer.Option("--no-run", help="Train nothing; judge the runs that are there.")] = False,
-    junit: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML there.")] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", callback=checked_path, help="Write JUnit XML there.")] = None,
     as_json: options.JsonOption = False,
     seeds: Annotated[str, typer.Option("--seeds", help="Other seeds than the baseline's, such as 3,4,5.")] = "",
     dataset: Annotated[str, typer.Option("--dataset", help="Where the baseline's data are, as parquet:DIR.")] = "",
@@ -88,7 +90,7 @@ def _train(bench: Bench, how: Options) -> None:
     plan = bench.plan
     if not plan.pending:
         return
-    say = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    say = Terminal(stderr=True)
     say.print(f"{len(plan.pending)} of {len(plan.runs)} runs to train, {len(plan.teachers)} teachers first.")
     epochs = sum(run.recipe.epochs for run in [*plan.teachers, *plan.pre_stages, *plan.pending])
     display = LiveProgress(say, epochs) if say.is_terminal else PlainProgress(say, epochs)

@@ -15,9 +15,10 @@ from kdbench.cli.options import RESULTS, imported_teachers, registry_with
 from kdbench.environment import resolve_device
 from kdbench.errors import UserError
 from kdbench.execution.reopen import reopen
+from kdbench.names import unfit_name
 from kdbench.report.figures.samples import draw
 from kdbench.report.figures.style import save
-from kdbench.store.records import Store
+from kdbench.store.store import Store
 from kdbench.training.diagnosis import diagnose as diagnose_run
 from kdbench.training.diagnosis import diagnoses
 from kdbench.training.member import method_of
@@ -40,6 +41,8 @@ def diagnose(
 
     With the state at the end of training; images are not augmented, network and modules are in eval mode.
     """
+    if why := unfit_name(run_id):
+        raise UserError(f"'{run_id}' is no run's id: {why}; `kdbench run --dry-run` lists run ids.")
     registry = registry_with(plugin)
     formats = formats_of(format)
     store = Store(results)

@@ -10,7 +10,7 @@ import torch
 from kdbench.cli.options import RESULTS, DataDirOption, PluginOption, ResultsOption
 from kdbench.environment import describe_device, git_commit, versions
 from kdbench.plugins import load_plugins
-from kdbench.store.records import Store
+from kdbench.store.store import Store
 
 
 def doctor(data_dir: DataDirOption = None, results: ResultsOption = RESULTS, plugin: PluginOption = None) -> None:
@@ -37,8 +37,10 @@ def doctor(data_dir: DataDirOption = None, results: ResultsOption = RESULTS, plu
 def _results(folder: Path) -> str:
     if not folder.is_dir():
         return f"results: {folder} does not exist yet"
-    records = Store(folder).records()
+    found = Store(folder).find()
+    records = list(found.records.values())
     counts = ", ".join(
         f"{sum(r.status == status for r in records)} {status}" for status in ("done", "failed", "diverged")
     )
-    return f"results: {folder}, {len(records)} records ({counts})"
+    damaged = "".join(f"\nproblem: {damage}" for damage in found.damaged)
+    return f"results: {folder}, {len(records)} records ({counts}){damaged}"

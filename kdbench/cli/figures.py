@@ -8,9 +8,11 @@ from typing import Annotated, cast, get_args
 import typer
 
 from kdbench.cli import options
-from kdbench.cli.options import RESULTS, open_session
+from kdbench.cli.reading import readable_records
+from kdbench.cli.session import Session, with_session
 from kdbench.cli.stats import REFERENCES
 from kdbench.errors import UserError
+from kdbench.names import checked_path
 from kdbench.report.figures.catalogue import KINDS
 from kdbench.report.figures.catalogue import figures as draw
 from kdbench.report.figures.series import plots
@@ -18,55 +20,35 @@ from kdbench.report.figures.style import Format, save
 from kdbench.report.paired import compare_to
 from kdbench.report.results import cell_results
 
-OutputOption = Annotated[Path, typer.Option("--output", "-o", help="The folder to write to.")]
+OutputOption = Annotated[Path, typer.Option("--output", "-o", callback=checked_path, help="The folder to write to.")]
 FormatOption = Annotated[str, typer.Option("--format", help="svg, png or both, comma-separated.")]
 
 
+@with_session
 def figures(
+    session: Session,
     grid: options.GridOption,
     output: OutputOption = Path("figures"),
     format: FormatOption = "svg",
     kinds: Annotated[str, typer.Option("--kinds", help=f"Only some of {', '.join(KINDS)}.")] = ",".join(KINDS),
     reference: Annotated[str, typer.Option("--reference", help="Row of the forest plots; else kd or student.")] = "",
-    tables: options.TablesOption = "",
-    pairs: options.PairsOption = "",
-    methods: options.MethodsOption = "",
-    seeds: options.SeedsOption = "",
-    dataset: options.DatasetOption = "",
-    data_dir: options.DataDirOption = None,
-    settings: options.SetOption = None,
-    precision: options.PrecisionOption = "",
-    results: options.ResultsOption = RESULTS,
-    plugin: options.PluginOption = None,
-    teacher: options.TeacherOption = None,
+    keep: options.KeepOption = None,
 ) -> None:
     """Draw learning curves, paired differences, costs, loss terms and diagnostics, a file each. Trains nothing.
 
     Give the options that the runs were made with. `kdbench diagnose` draws the distribution of one run's diagnostics.
     """
-    session = open_session(
-        grid=grid,
-        tables=tables,
-        pairs=pairs,
-        methods=methods,
-        seeds=seeds,
-        dataset=dataset,
-        data_dir=data_dir,
-        settings=settings,
-        precision=precision,
-        results=results,
-        plugins=plugin,
-        teachers=teacher,
-    )
     formats, wanted = formats_of(format), chosen("--kinds", kinds, KINDS)
-    records = {record.id: record for record in session.store.records()}
+    records = readable_records(session, keep == "stale")
     found = cell_results(session.expansion, records, session.registry)
     rows = {cell.row.key for cell in session.expansion.cells}
     references = [reference] if reference else [name for name in REFERENCES if name in rows][:1]
     compared = [one for name in references for one in compare_to(found, name)]
     shown = plots(session.expansion, found, records, session.registry)
     if not shown:
-        raise UserError(f"no finished run of grid '{grid}' in {results}; `kdbench run --grid {grid}` makes them.")
+        raise UserError(
+            f"no finished run of grid '{grid}' in {session.store.root}; `kdbench run --grid {grid}` makes them."
+        )
     for entry in draw(shown, compared, wanted):
         for kind in formats:
             path = output / f"{entry.name}.{kind}"

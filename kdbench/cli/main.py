@@ -17,11 +17,13 @@ from kdbench.cli import (
     listing,
     new_method,
     report,
+    results,
     run,
     show,
     stats,
     table,
     teachers,
+    terminal,
     verify,
 )
 from kdbench.errors import UserError
@@ -48,19 +50,22 @@ app.command("compare")(compare.compare)
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(bench.app, name="bench")
 app.add_typer(listing.app, name="list")
+app.add_typer(results.app, name="results")
 app.add_typer(teachers.app, name="teachers")
 
 
 def main() -> None:
     """Run the command line; a user's mistake is one sentence on standard error and exit code 2."""
-    try:
-        app()
-    except UserError as error:
-        typer.echo(f"kdbench: {error}", err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("kdbench: stopped.", err=True)
-        sys.exit(130)
+    with terminal.filtered():
+        try:
+            app()
+        except UserError as error:
+            # One line, whatever the names in it hold.
+            typer.echo(f"kdbench: {error}".replace("\n", r"\n"), err=True)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            typer.echo("kdbench: stopped.", err=True)
+            sys.exit(130)
 
 
 if __name__ == "__main__":

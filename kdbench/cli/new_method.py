@@ -14,6 +14,7 @@ import typer
 
 from kdbench.cli.options import registry_with
 from kdbench.errors import UserError
+from kdbench.names import checked_path, unfit_name
 from kdbench.plugins import Registry
 
 #: File of the package ← template.
@@ -33,7 +34,7 @@ def new_method(
     """Write an installable package with one working method, its tests and a README."""
     registry = registry_with(None)
     words = names(name, registry)
-    folder = directory or Path(words["distribution"])
+    folder = checked_path(directory) or Path(words["distribution"])
     if folder.exists():
         raise UserError(f"{folder} is already there; name another folder with --directory, or move it away.")
     for path, template in FILES.items():
@@ -51,6 +52,8 @@ def names(name: str, registry: Registry) -> dict[str, str]:
             f"'{name}' cannot be a method's name; take lower-case letters, digits and underscores, a letter first, and "
             "no word of Python's own."
         )
+    if why := unfit_name(name):
+        raise UserError(f"'{name}' cannot be a method's name: {why}; take another name.")
     taken = {known.lower(): known for known in registry.names("method")}
     if name in taken:
         origin = registry.plugin_of("method", taken[name]).origin

@@ -1,22 +1,18 @@
-"""Options that several commands share, and what they add up to."""
+"""Options that several commands share, and how their values are read."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from kdbench.cells import Expansion
-from kdbench.data.dataset import DatasetSource
 from kdbench.errors import UserError
-from kdbench.grid import Selection, load_grid
+from kdbench.names import checked_path
 from kdbench.plugins import Registry, load_plugins
-from kdbench.store.records import Store
 from kdbench.store.weights import read_metadata
-from kdbench.validation import merged, read_value, validated
+from kdbench.validation import MAX_YAML_DEPTH, merged, read_value
 
 GridOption = Annotated[str, typer.Option("--grid", help="A grid's name (`kdbench list grids`) or a YAML file.")]
 TablesOption = Annotated[str, typer.Option("--tables", help="Only these tables of the grid, comma-separated.")]
@@ -30,7 +26,9 @@ SetOption = Annotated[
     typer.Option("--set", help="Change a recipe or a method: recipe.epochs=2, dskd.beta=10. May be repeated."),
 ]
 PrecisionOption = Annotated[str, typer.Option("--precision", help="fp32, tf32 or bf16; the same as recipe.precision.")]
-ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of records, checkpoints and weights.")]
+ResultsOption = Annotated[
+    Path, typer.Option("--results", callback=checked_path, help="Folder of records, checkpoints and weights.")
+]
 PluginOption = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with hooks. May be repeated.")]
 TeacherOption = Annotated[
     list[str] | None,
@@ -39,23 +37,17 @@ TeacherOption = Annotated[
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+KeepOption = Annotated[
+    Literal["stale"] | None,
+    typer.Option(
+        "--keep", help="stale: use results that were made by other code, data or teachers than there are now."
+    ),
+]
 ConcurrencyOption = Annotated[
     str, typer.Option("--concurrency", help="GPU streams that the runs of a cohort share; auto measures it once.")
 ]
 
 RESULTS = Path("results/runs")
-
-
-@dataclass(frozen=True)
-class Session:
-    """A grid opened on its data set and results folder."""
-
-    registry: Registry
-    source: DatasetSource
-    data_dir: Path | None
-    expansion: Expansion
-    store: Store
-    imported: dict[str, Path]
 
 
 def registry_with(plugins: list[Path] | None) -> Registry:
@@ -66,66 +58,21 @@ def registry_with(plugins: list[Path] | None) -> Registry:
     return registry
 
 
-def open_session(
-    *,
-    grid: str,
-    tables: str,
-    pairs: str,
-    methods: str,
-    seeds: str,
-    dataset: str,
-    data_dir: Path | None,
-    settings: list[str] | None,
-    precision: str,
-    results: Path,
-    plugins: list[Path] | None,
-    teachers: list[str] | None,
-) -> Session:
-    """Everything the shared options say. Raises `UserError` for whatever is wrong with them."""
-    registry = registry_with(plugins)
-    recipe, params = parse_settings(settings or [])
-    if precision:
-        recipe["precision"] = precision
-    selection = validated(
-        Selection,
-        {
-            "tables": _words(tables),
-            "pairs": _words(pairs),
-            "methods": _words(methods),
-            "seeds": parse_seeds(seeds),
-            "dataset": dataset or None,
-            "recipe": recipe,
-            "params": {_method_name(registry, name): values for name, values in params.items()},
-        },
-        "command line",
-    )
-    chosen = load_grid(grid, registry, selection)
-    source = registry.dataset(chosen.dataset)
-    data_dir = data_dir or default_data_dir()
-    imported = imported_teachers(teachers or [], registry)
-    digests = {architecture: digest for architecture, (digest, _) in imported.items()}
-    expansion = Expansion(chosen, registry, source.info(data_dir), digests)
-    return Session(registry, source, data_dir, expansion, Store(results), dict(imported.values()))
-
-
 def default_data_dir() -> Path | None:
     """Where data sets lie if no option says so: the environment variable KDBENCH_DATA."""
     folder = os.environ.get("KDBENCH_DATA")
     return Path(folder) if folder else None
 
 
-def _method_name(registry: Registry, name: str) -> str:
-    return registry.method(name).name
-
-
-def _words(text: str) -> tuple[str, ...]:
+def words(text: str) -> tuple[str, ...]:
+    """The words of a comma-separated option."""
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
     """The numbers of a `--seeds` option."""
     try:
-        seeds = tuple(int(word) for word in _words(text))
+        seeds = tuple(int(word) for word in words(text))
     except ValueError:
         raise UserError(f"--seeds takes whole numbers such as 0,1,2, not '{text}'.") from None
     if len(set(seeds)) < len(seeds) or any(seed < 0 for seed in seeds):
@@ -145,7 +92,7 @@ def parse_settings(settings: list[str]) -> tuple[dict[str, Any], dict[str, dict[
         value = read_value(text, f"--set {path}")
         if owner == "recipe":
             nested: Any = value
-            for part in reversed(key.split(".")):
+            for part in reversed(key.split(".", MAX_YAML_DEPTH)):
                 nested = {part: nested}
             recipe = merged(recipe, nested)
         else:

@@ -9,18 +9,23 @@ from typing import Annotated
 import typer
 
 from kdbench.cli import options
-from kdbench.cli.options import RESULTS, Session, open_session
+from kdbench.cli.reading import readable_records
+from kdbench.cli.session import Session, with_session
 from kdbench.cli.stats import REFERENCES
 from kdbench.environment import command_line
 from kdbench.errors import UserError
+from kdbench.names import checked_path
 from kdbench.report.page.render import render
 from kdbench.report.page.watch import Watch, serve
 from kdbench.store.files import write_atomically
 
 
+@with_session
 def report(
-    grid: options.GridOption,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("report.html"),
+    session: Session,
+    output: Annotated[Path, typer.Option("--output", "-o", callback=checked_path, help="The file to write.")] = Path(
+        "report.html"
+    ),
     reference: Annotated[
         list[str] | None,
         typer.Option("--reference", help="Row to compare with, METHOD or METHOD/VARIANT; else kd and student."),
@@ -28,64 +33,56 @@ def report(
     figures: Annotated[bool, typer.Option("--figures/--no-figures", help="With figures, which take seconds.")] = True,
     watch: Annotated[bool, typer.Option("--watch", help="Serve it on 127.0.0.1 and follow the records.")] = False,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port for --watch; 0: a free one.")] = 8765,
-    tables: options.TablesOption = "",
-    pairs: options.PairsOption = "",
-    methods: options.MethodsOption = "",
-    seeds: options.SeedsOption = "",
-    dataset: options.DatasetOption = "",
-    data_dir: options.DataDirOption = None,
-    settings: options.SetOption = None,
-    precision: options.PrecisionOption = "",
-    results: options.ResultsOption = RESULTS,
-    plugin: options.PluginOption = None,
-    teacher: options.TeacherOption = None,
+    keep: options.KeepOption = None,
 ) -> None:
     """Write a grid's page: one self-contained HTML file. Trains nothing.
 
     Give the options that the runs were made with: a run of another recipe or data set is another run.
     """
-    session = open_session(
-        grid=grid,
-        tables=tables,
-        pairs=pairs,
-        methods=methods,
-        seeds=seeds,
-        dataset=dataset,
-        data_dir=data_dir,
-        settings=settings,
-        precision=precision,
-        results=results,
-        plugins=plugin,
-        teachers=teacher,
-    )
-    command = command_line()
+    command, keep_stale = command_line(), keep == "stale"
     if watch:
+
+        def following_page() -> str:
+            return page(session, command, reference, figures=figures, watched=True, keep_stale=keep_stale)
+
         folder = session.store.record_path("any").parent
-        following = Watch(folder, lambda: page(session, command, reference, figures=figures, watched=True))
+        following = Watch(folder, following_page)
         try:
             serve(following, port, typer.echo, threading.Event())
         except OSError as error:
             raise UserError(f"port {port} cannot be served ({error.strerror}); give another --port.") from None
         return
-    write_report(session, output, command, reference, figures=figures)
+    write_report(session, output, command, reference, figures=figures, keep_stale=keep_stale)
     typer.echo(f"report: {output}")
 
 
 def write_report(
-    session: Session, path: Path, command: str, references: list[str] | None = None, *, figures: bool = True
+    session: Session,
+    path: Path,
+    command: str,
+    references: list[str] | None = None,
+    *,
+    figures: bool = True,
+    keep_stale: bool = False,
 ) -> None:
     """Write the page of a session's grid. `command` is what the page says makes it again."""
-    write_atomically(path, page(session, command, references, figures=figures).encode())
+    write_atomically(path, page(session, command, references, figures=figures, keep_stale=keep_stale).encode())
 
 
 def page(
-    session: Session, command: str, references: list[str] | None = None, *, figures: bool = True, watched: bool = False
+    session: Session,
+    command: str,
+    references: list[str] | None = None,
+    *,
+    figures: bool = True,
+    watched: bool = False,
+    keep_stale: bool = False,
 ) -> str:
-    """The page of a session's grid as text. `UserError` for a damaged record or an unknown reference."""
+    """The page of a session's grid as text. `UserError` for an unknown reference."""
     rows = {cell.row.key for cell in session.expansion.cells}
     return render(
         session.expansion,
-        {record.id: record for record in session.store.records()},
+        readable_records(session, keep_stale),
         session.registry,
         command=command,
         references=references or [name for name in REFERENCES if name in rows],

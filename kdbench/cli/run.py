@@ -5,43 +5,39 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import typer
 from rich.console import Console
 
 from kdbench.cli import options
-from kdbench.cli.options import RESULTS, Session, open_session
 from kdbench.cli.progress import LiveProgress, PlainProgress
+from kdbench.cli.reading import describe_stale, plan_of, readable_records
 from kdbench.cli.report import write_report
+from kdbench.cli.session import Session, with_session
 from kdbench.environment import command_line, describe_device, resolve_device
+from kdbench.errors import UserError
 from kdbench.execution.estimate import Estimator, measured_rate
 from kdbench.execution.footprint import Footprint
-from kdbench.execution.interrupt import StopSignal
-from kdbench.execution.local import Options, Summary, execute
-from kdbench.execution.plan import Plan, cohorts, make_plan
+from kdbench.execution.interrupt import FailureLimit, StopSignal
+from kdbench.execution.jobs import Options
+from kdbench.execution.local import Summary, execute
+from kdbench.execution.plan import Plan, cohorts
+from kdbench.execution.space import check_room
 from kdbench.report.formats import render
 from kdbench.report.results import cell_results
 from kdbench.run import Run
 from kdbench.trackers import make_tracker
 
 
+@with_session
 def run(
-    grid: options.GridOption,
-    tables: options.TablesOption = "",
-    pairs: options.PairsOption = "",
-    methods: options.MethodsOption = "",
-    seeds: options.SeedsOption = "",
-    dataset: options.DatasetOption = "",
-    data_dir: options.DataDirOption = None,
-    settings: options.SetOption = None,
+    session: Session,
     device: options.DeviceOption = "auto",
-    precision: options.PrecisionOption = "",
-    results: options.ResultsOption = RESULTS,
-    plugin: options.PluginOption = None,
-    teacher: options.TeacherOption = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes for small cohorts on a CPU; 0: as many as cores.")] = 0,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that train cohorts side by side; 0: as many as cores, one on a GPU.")
+    ] = 0,
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0, help="Write a checkpoint at the end of an epoch if the last is so old.")
     ] = 60.0,
@@ -52,6 +48,17 @@ def run(
         list[str] | None, typer.Option("--tracker", help="Also log to csv, tensorboard, mlflow or wandb.")
     ] = None,
     concurrency: options.ConcurrencyOption = "auto",
+    rerun: Annotated[
+        Literal["stale"] | None,
+        typer.Option(
+            "--rerun", help="stale: train again what other code, data or teachers made; the old is set aside."
+        ),
+    ] = None,
+    keep: options.KeepOption = None,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failed run.")] = False,
+    max_failures: Annotated[
+        int | None, typer.Option("--max-failures", min=1, help="Stop when so many runs have failed.")
+    ] = None,
     deterministic: Annotated[bool, typer.Option("--deterministic", help="On a GPU: the same bits every time.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done; touch nothing.")] = False,
     as_json: options.JsonOption = False,
@@ -61,45 +68,37 @@ def run(
     Give the same command again after an interruption: finished runs are skipped, unfinished ones go on.
     """
     lanes = options.parse_concurrency(concurrency)
-    session = open_session(
-        grid=grid,
-        tables=tables,
-        pairs=pairs,
-        methods=methods,
-        seeds=seeds,
-        dataset=dataset,
-        data_dir=data_dir,
-        settings=settings,
-        precision=precision,
-        results=results,
-        plugins=plugin,
-        teachers=teacher,
-    )
-    plan = make_plan((run for cell in session.expansion.cells for run in cell.runs), session.store)
+    if rerun and keep:
+        raise UserError("--rerun stale and --keep stale exclude each other; give one of them.")
     chosen = resolve_device(device)
     if dry_run:
-        _print_plan(session, plan, device, as_json)
+        _print_plan(session, plan_of(session), device, as_json)
         return
     say = Console(stderr=as_json, soft_wrap=True, highlight=False, markup=False)
+    loaded = session.source.load(session.data_dir) if session.source.available(session.data_dir) else None
+    plan = _sound_plan(session, loaded.checksum if loaded else None, rerun, keep, say)
     say.print(_situation(plan))
     stop = StopSignal()
+    limit = FailureLimit(1 if fail_fast else max_failures)
     summary = Summary()
-    trackers = [make_tracker(name, results) for name in tracker or []]
+    trackers = [make_tracker(name, session.store.root) for name in tracker or []]
     if plan.pending:
         for line in _resolved(session, plan):
             say.print(line)
         say.print(f"device: {describe_device(chosen)}; {exactness(chosen, deterministic)}")
-        loaded = session.source.load(session.data_dir)
+        loaded = loaded or session.source.load(session.data_dir)
+        footprint = Footprint(session.registry, session.expansion.info)
+        check_room(plan, session.store, footprint, workers or torch.get_num_threads())
         work = [*plan.teachers, *plan.pre_stages, *plan.pending]
         epochs = sum(run.recipe.epochs for run in work)
         display = LiveProgress(say, epochs) if say.is_terminal else PlainProgress(say, epochs)
-        with stop, display, session.registry.observing(display, *trackers):
+        with stop, display, session.registry.observing(display, limit, *trackers):
             how = Options(
                 device=chosen,
                 workers=workers,
                 checkpoint_seconds=checkpoint_seconds,
                 command=command_line(),
-                plugin_files=tuple(plugin or ()),
+                plugin_files=session.plugin_files,
                 dataset_spec=session.expansion.grid.dataset,
                 data_dir=session.data_dir,
                 imported=session.imported,
@@ -107,14 +106,22 @@ def run(
                 lanes=lanes,
                 deterministic=deterministic,
             )
-            summary = execute(plan, session.store, session.registry, loaded, how, stop.requested)
-    _print_results(session, as_json)
+            summary = execute(
+                plan,
+                session.store,
+                session.registry,
+                loaded,
+                how,
+                lambda: stop.requested() or limit.reached(),
+                say.print,
+            )
+    _print_results(session, as_json, keep == "stale")
     if not summary.interrupted:
-        page = results / f"report-{session.expansion.grid.name}.html"
+        page = session.store.root / f"report-{session.expansion.grid.name}.html"
         if summary.records or not page.exists():
-            write_report(session, page, command_line())
+            write_report(session, page, command_line(), keep_stale=keep == "stale")
         say.print(f"report: {page}")
-    _conclude(summary, stop, say)
+    _conclude(summary, stop, limit, say)
 
 
 def exactness(device: torch.device, deterministic: bool) -> str:
@@ -154,19 +161,40 @@ def _memory(session: Session, run: Run) -> str | None:
     return f"{run.method} keeps {size / 1e6:.1f} MB on the device for each run" if size else None
 
 
-def _print_results(session: Session, as_json: bool) -> None:
-    records = {record.id: record for record in session.store.records()}
+def _sound_plan(session: Session, data_sha256: str | None, rerun: str | None, keep: str | None, say: Console) -> Plan:
+    """The plan, once damaged records are set aside and it is decided what becomes of stale results."""
+    plan = plan_of(session, data_sha256)
+    for damage in plan.damaged:
+        place = session.store.set_aside(damage.path, "damaged")
+        say.print(f"{damage.path} is damaged ({damage.problem}): set aside as {place}, its run is trained again.")
+    if plan.stale and not keep:
+        if not rerun:
+            raise UserError(
+                f"{describe_stale(plan.stale)}; give --rerun stale to train them again (the old are set aside), or "
+                "--keep stale to use them as they are."
+            )
+        say.print(f"{describe_stale(plan.stale)}: set aside in {session.store.root / 'replaced'}, trained again.")
+        for run_id in plan.stale:
+            session.store.start_anew(run_id)
+    return plan_of(session, data_sha256) if plan.damaged or plan.stale else plan
+
+
+def _print_results(session: Session, as_json: bool, keep_stale: bool) -> None:
+    records = readable_records(session, keep_stale)
     results = cell_results(session.expansion, records, session.registry)
     print(render(session.expansion, results, "json" if as_json else "text"))
 
 
-def _conclude(summary: Summary, stop: StopSignal, say: Console) -> None:
+def _conclude(summary: Summary, stop: StopSignal, limit: FailureLimit, say: Console) -> None:
     for sentence in summary.skipped:
         say.print(sentence)
     if summary.interrupted:
         command = shlex.join(["kdbench", *sys.argv[1:]])
-        say.print(f"Stopped; what is finished is kept and the rest goes on where it was. To go on: {command}")
-        raise typer.Exit(stop.exit_code)
+        why = f" after {limit.failed} failed runs" if limit.reached() else ""
+        say.print(f"Stopped{why}; what is finished is kept and the rest goes on where it was. To go on: {command}")
+        raise typer.Exit(stop.exit_code if stop.requested() else 1)
+    if summary.others:
+        say.print(f"{summary.others} runs were trained by other processes.")
     if summary.count("diverged"):
         say.print(
             f"{summary.count('diverged')} runs diverged: a result, which the tables mark; their records say where."

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from kdbench.cli import options
-from kdbench.cli.options import RESULTS, Session, open_session
+from kdbench.cli.reading import readable_records
+from kdbench.cli.session import Session, with_session
 from kdbench.environment import resolve_device
 from kdbench.execution.teachers import TeacherShelf
 from kdbench.report.evidence import EvidenceFormat, evidence, render
@@ -18,8 +19,9 @@ from kdbench.report.results import CellResult, cell_results
 REFERENCES = ("kd", "student")
 
 
+@with_session
 def stats(
-    grid: options.GridOption,
+    session: Session,
     reference: Annotated[
         list[str] | None,
         typer.Option("--reference", help="Row to compare with, METHOD or METHOD/VARIANT; else kd and student."),
@@ -30,37 +32,13 @@ def stats(
     ] = False,
     device: options.DeviceOption = "auto",
     format: Annotated[EvidenceFormat, typer.Option("--format", help="Output format.")] = "text",
-    tables: options.TablesOption = "",
-    pairs: options.PairsOption = "",
-    methods: options.MethodsOption = "",
-    seeds: options.SeedsOption = "",
-    dataset: options.DatasetOption = "",
-    data_dir: options.DataDirOption = None,
-    settings: options.SetOption = None,
-    precision: options.PrecisionOption = "",
-    results: options.ResultsOption = RESULTS,
-    plugin: options.PluginOption = None,
-    teacher: options.TeacherOption = None,
+    keep: options.KeepOption = None,
 ) -> None:
     """Print paired differences, gains over all pairs, the comparison with the paper, and costs. Trains nothing.
 
     Give the options that the runs were made with. docs/statistics.md says how each number is formed.
     """
-    session = open_session(
-        grid=grid,
-        tables=tables,
-        pairs=pairs,
-        methods=methods,
-        seeds=seeds,
-        dataset=dataset,
-        data_dir=data_dir,
-        settings=settings,
-        precision=precision,
-        results=results,
-        plugins=plugin,
-        teachers=teacher,
-    )
-    records = {record.id: record for record in session.store.records()}
+    records = readable_records(session, keep == "stale")
     found = cell_results(session.expansion, records, session.registry)
     rows = {cell.row.key for cell in session.expansion.cells}
     references = reference or [name for name in REFERENCES if name in rows]

@@ -7,49 +7,27 @@ from typing import Annotated, Literal
 import typer
 
 from kdbench.cli import options
-from kdbench.cli.options import RESULTS, open_session
+from kdbench.cli.reading import readable_records
+from kdbench.cli.session import Session, with_session
 from kdbench.report.formats import render
 from kdbench.report.results import cell_results
 
 
+@with_session
 def table(
-    grid: options.GridOption,
+    session: Session,
     format: Annotated[
         Literal["text", "markdown", "csv", "latex", "json"], typer.Option("--format", help="Output format.")
     ] = "text",
     best: Annotated[
         bool, typer.Option("--best", help="Show the best epoch, which is selected on the test set, not the last.")
     ] = False,
-    tables: options.TablesOption = "",
-    pairs: options.PairsOption = "",
-    methods: options.MethodsOption = "",
-    seeds: options.SeedsOption = "",
-    dataset: options.DatasetOption = "",
-    data_dir: options.DataDirOption = None,
-    settings: options.SetOption = None,
-    precision: options.PrecisionOption = "",
-    results: options.ResultsOption = RESULTS,
-    plugin: options.PluginOption = None,
-    teacher: options.TeacherOption = None,
+    keep: options.KeepOption = None,
 ) -> None:
     """Print the tables of a grid, mean ± sample std beside the paper's numbers. Trains nothing.
 
     Give the options that the runs were made with: a run of another recipe or data set is another run.
     """
-    session = open_session(
-        grid=grid,
-        tables=tables,
-        pairs=pairs,
-        methods=methods,
-        seeds=seeds,
-        dataset=dataset,
-        data_dir=data_dir,
-        settings=settings,
-        precision=precision,
-        results=results,
-        plugins=plugin,
-        teachers=teacher,
-    )
-    records = {record.id: record for record in session.store.records()}
+    records = readable_records(session, keep == "stale")
     found = cell_results(session.expansion, records, session.registry)
     print(render(session.expansion, found, format, best=best))

@@ -7,21 +7,23 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from tabulate import tabulate
 
 from kdbench.cli import options
 from kdbench.cli.options import RESULTS, parse_settings, registry_with
 from kdbench.cli.progress import PlainProgress
+from kdbench.cli.terminal import Terminal
 from kdbench.data.dataset import DatasetSource
 from kdbench.environment import command_line, resolve_device
 from kdbench.errors import UserError
 from kdbench.execution.interrupt import StopSignal
-from kdbench.execution.local import Options, execute
+from kdbench.execution.jobs import Options
+from kdbench.execution.local import execute
 from kdbench.execution.plan import Plan
+from kdbench.names import checked_path
 from kdbench.recipe import load_recipe
 from kdbench.run import Run
-from kdbench.store.records import Store
+from kdbench.store.store import Store
 from kdbench.store.weights import load_weights, save_weights
 from kdbench.store.zoo import read_zoo_checkpoint
 from kdbench.training.evaluation import evaluate
@@ -66,10 +68,10 @@ def train(
         return
     chosen = resolve_device(device)
     loaded = source.load(data_dir)
-    say = Console(soft_wrap=True, highlight=False, markup=False)
+    say = Terminal()
     with StopSignal() as stop, registry.observing(PlainProgress(say, run.recipe.epochs)):
         how = Options(device=chosen, command=command_line())
-        summary = execute(Plan([run], {}, []), store, registry, loaded, how, stop.requested)
+        summary = execute(Plan([run], {}, []), store, registry, loaded, how, stop.requested, say.print)
     if summary.interrupted:
         say.print("Stopped; give the same command again to go on.")
         raise typer.Exit(stop.exit_code)
@@ -94,6 +96,7 @@ def import_(
     registry = registry_with(plugin)
     network = registry.architecture(arch)
     target = output or file.with_suffix(".safetensors")
+    checked_path(target)
     if target.exists():
         raise UserError(f"{target} already exists and is not overwritten; remove it or choose another name with -o.")
     tensors = read_zoo_checkpoint(file, network, num_classes)
@@ -140,7 +143,7 @@ def list_(results: options.ResultsOption = RESULTS, as_json: options.JsonOption 
             "sha256": record.weights_sha256,
             "weights": str(store.weights_path(record.id)),
         }
-        for record in store.records()
+        for record in store.find().records.values()
         if record.run.role == "teacher"
     ]
     if as_json:

@@ -15,7 +15,8 @@ from tabulate import tabulate
 
 from kdbench.checks.findings import Finding, Status
 from kdbench.checks.suite import CHECKS, Conformance, paper_pairs
-from kdbench.cli.options import JsonOption, PairsOption, PluginOption, registry_with
+from kdbench.cli.options import DeviceOption, JsonOption, PairsOption, PluginOption, registry_with
+from kdbench.environment import resolve_device
 
 #: What a cell shows, and the worst first: a cell stands for all pairs.
 MARKS: dict[Status, str] = {
@@ -40,6 +41,7 @@ def verify(
     methods: Annotated[list[str] | None, typer.Argument(help="Methods; without any, all that are installed.")] = None,
     plugin: PluginOption = None,
     pairs: PairsOption = "",
+    device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
     """Judge methods by the conformance suite, on the pairs of the paper's grid at small sizes.
@@ -48,7 +50,8 @@ def verify(
     """
     registry = registry_with(plugin)
     names = [registry.method(name).name for name in methods or registry.usable("method")]
-    suite = Conformance(registry, paper_pairs(registry, [pair.strip() for pair in pairs.split(",") if pair.strip()]))
+    chosen = paper_pairs(registry, [pair.strip() for pair in pairs.split(",") if pair.strip()])
+    suite = Conformance(registry, chosen, resolve_device(device))
     findings: list[Finding] = []
     for name in dict.fromkeys(names):
         began = time.perf_counter()

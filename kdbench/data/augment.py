@@ -8,5 +8,7 @@ class Augmentation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    crop_padding: int = Field(default=4, ge=0, description="zero pixels on each side before the random crop; 0: none")
+    crop_padding: int = Field(
+        default=4, ge=0, le=256, description="zero pixels on each side before the random crop; 0: none"
+    )
     flip: bool = Field(default=True, description="flip every second image, on average, left to right")

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: Pixels of height and width that an image may have.
 MAX_SIDE = 1024
+#: Bytes of an encoded image: far more than a sound one of that size has.
+MAX_BYTES = 2**24
 #: Pillow also reads formats that call other programs; these are decoded in its own libraries.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 #: Modes that become 8-bit RGB without a loss of depth.
@@ -46,6 +48,8 @@ def _opened(data: bytes) -> Image:
 
     if not data:
         raise ValueError("it has no encoded bytes")
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"it has {len(data):,} encoded bytes, and more than {MAX_BYTES:,} are not read")
     try:
         image = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
     except PIL.Image.DecompressionBombError as error:

@@ -23,8 +23,12 @@ from kdbench.errors import UserError
 
 #: Rows that a split may have.
 MAX_ROWS = 5_000_000
-#: Rows held encoded at a time.
-CHUNK = 1024
+#: Files that a split may have.
+MAX_FILES = 10_000
+#: Bytes that a row group's column may have decompressed, and a split decoded.
+MAX_GROUP_BYTES, MAX_SPLIT_BYTES = 2**30, 2**36
+#: Rows held encoded at a time, and the bytes that they may take.
+CHUNK, CHUNK_BYTES = 1024, 2**29
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,7 @@ class Parquet(DatasetSource):
         if self.folder is None:
             raise self._no_folder()
         for place in (self.folder, self.folder / "data"):
-            train = sorted(place.glob("train*.parquet"))
-            test = sorted(place.glob("test*.parquet")) or sorted(place.glob("valid*.parquet"))
+            train, test = _files(place, "train"), _files(place, "test") or _files(place, "valid")
             if train and test:
                 return self.folder, _shards(train), _shards(test)
         raise UserError(
@@ -87,14 +90,15 @@ class Shard:
     image: str
     label: str
     names: tuple[str, ...] | None
+    chunk: int
 
     def column_batches(self, columns: list[str]) -> Iterator[Any]:
-        """Record batches of `columns`, CHUNK rows each."""
+        """Record batches of `columns`, at most `chunk` rows each."""
         import pyarrow.parquet as pq
 
         with _readable(self.path), pq.ParquetFile(self.path) as file:
             seen = 0
-            for batch in file.iter_batches(CHUNK, columns=columns):
+            for batch in file.iter_batches(self.chunk, columns=columns):
                 seen += batch.num_rows
                 if seen > self.rows:
                     break
@@ -115,7 +119,17 @@ def _readable(path: Path) -> Iterator[None]:
         raise UserError(f"{path} is damaged or no parquet file ({reason}); copy it anew and run again.") from error
 
 
+def _files(folder: Path, name: str) -> list[Path]:
+    try:
+        return sorted(folder.glob(f"{name}*.parquet"))
+    # A path that the system cannot even look for.
+    except (OSError, ValueError) as error:
+        raise UserError(f"the folder of a data set cannot be read: {error!s:.200}; check the path.") from error
+
+
 def _shards(paths: list[Path]) -> list[Shard]:
+    if len(paths) > MAX_FILES:
+        raise UserError(f"{paths[0]} and its like are {len(paths):,} files; a split may have {MAX_FILES:,}; join some.")
     shards = [_open(path) for path in paths]
     rows = sum(shard.rows for shard in shards)
     if not 1 <= rows <= MAX_ROWS:
@@ -130,6 +144,12 @@ def _open(path: Path) -> Shard:
 
     with _readable(path), pq.ParquetFile(path) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows
+        largest = _largest_column(file.metadata)
+    if largest > MAX_GROUP_BYTES:
+        raise UserError(
+            f"{path} has a column of {largest:,} bytes in one row group, and at most {MAX_GROUP_BYTES:,} are read; "
+            "write it with smaller row groups."
+        )
     image, label = (_column(path, schema.names, wanted) for wanted in (("image", "img"), ("label", "fine_label")))
     kind = schema.field(image).type
     fields = {field.name: field.type for field in kind} if pa.types.is_struct(kind) else {}
@@ -137,7 +157,16 @@ def _open(path: Path) -> Shard:
         raise UserError(f"{path}: column '{image}' is {kind}, but must be a struct with binary `bytes`; convert it.")
     if not pa.types.is_integer(schema.field(label).type):
         raise UserError(f"{path}: column '{label}' is {schema.field(label).type}, but must be an integer; convert it.")
-    return Shard(path, rows, image, label, _names(path, schema.metadata or {}, label))
+    # A dictionary can repeat its largest value, which may be all that a column holds, in every row.
+    chunk = max(1, min(CHUNK, CHUNK_BYTES // max(largest, 1)))
+    return Shard(path, rows, image, label, _names(path, schema.metadata or {}, label), chunk)
+
+
+def _largest_column(metadata: Any) -> int:
+    """Decompressed bytes of the largest column of any row group, by the file's footer."""
+    groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
+    sizes = (group.column(index).total_uncompressed_size for group in groups for index in range(group.num_columns))
+    return max(sizes, default=0)
 
 
 def _column(path: Path, present: list[str], wanted: tuple[str, str]) -> str:
@@ -204,6 +233,9 @@ def _first_side(shard: Shard) -> int:
 def _load(shards: list[Shard], num_classes: int, side: int) -> Split:
     """Decode all rows of a split."""
     rows = sum(shard.rows for shard in shards)
+    if rows * side * side * 3 > MAX_SPLIT_BYTES:
+        size = f"{rows:,} images of {side}×{side}"
+        raise UserError(f"{shards[0].path}: its split has {size}, more than {MAX_SPLIT_BYTES:,} bytes; use fewer rows.")
     try:
         images, labels = np.empty((rows, side, side, 3), np.uint8), np.empty(rows, np.int64)
     except MemoryError as error:

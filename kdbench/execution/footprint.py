@@ -27,7 +27,7 @@ class Footprint:
         size = self._info.input_size
         data = (self._info.train_size + self._info.test_size) * (3 * size * size + torch.int64.itemsize)
         teachers = {run.teacher.architecture for run in runs if run.teacher}
-        return data + sum(map(self._weights, teachers)) + sum(map(self._run, runs))
+        return data + sum(map(self.weights, teachers)) + sum(map(self._run, runs))
 
     def _run(self, run: Run) -> int:
         key = run.student, run.recipe.batch_size
@@ -36,7 +36,8 @@ class Footprint:
         method, params = method_of(run, self._registry)
         return self._trained[key] + method.memory_bytes(params, self._info.train_size)
 
-    def _weights(self, architecture: str) -> int:
+    def weights(self, architecture: str) -> int:
+        """Bytes of a network's parameters in float32."""
         return sum(parameter.nbytes for parameter in self._build(architecture).parameters())
 
     def _build(self, architecture: str) -> nn.Module:

@@ -1,9 +1,13 @@
-"""Signals as a wish to stop: training ends after the present batch, with everything written."""
+"""Wishes to stop, by a signal or by too many failures: training ends after the present batch, all written."""
 
 from __future__ import annotations
 
 import signal
 from types import FrameType, TracebackType
+
+from kdbench.hookspecs import hookimpl
+from kdbench.run import Run
+from kdbench.store.records import Record
 
 
 class StopSignal:
@@ -38,3 +42,20 @@ class StopSignal:
         if self.received is not None:
             raise KeyboardInterrupt
         self.received = signal.Signals(number)
+
+
+class FailureLimit:
+    """An observer that asks to stop once so many runs have failed; None is never."""
+
+    def __init__(self, limit: int | None):
+        self.failed = 0
+        self._limit = limit
+
+    @hookimpl
+    def kdbench_run_ended(self, run: Run, record: Record) -> None:
+        """Count a failure."""
+        self.failed += record.status == "failed"
+
+    def reached(self) -> bool:
+        """Whether there were too many."""
+        return self._limit is not None and self.failed >= self._limit

@@ -1,52 +1,40 @@
-"""The local executor: teachers, then pre-stages, then students, cohort after cohort or side by side."""
+"""The local executor: teachers, then pre-stages, then students, cohort after cohort or side by side.
+
+Other processes may work on the same results folder: what they hold is left to them, and taken over if they are gone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 
 from kdbench.data.dataset import Dataset
-from kdbench.execution.plan import Plan, cohorts
-from kdbench.execution.pool import Job, WorkerPool
-from kdbench.execution.threads import threads_for
+from kdbench.execution.jobs import Job, Options, make_jobs
+from kdbench.execution.plan import Plan
+from kdbench.execution.pool import WorkerPool
 from kdbench.execution.trainer import Trainer
 from kdbench.flops import ForwardFlops
 from kdbench.plugins import Registry
 from kdbench.run import Run
-from kdbench.store.records import Record, Status, Store
+from kdbench.store.claims import Claims
+from kdbench.store.records import Record, Status
+from kdbench.store.store import Store
 from kdbench.training.cohort import Interrupted
 
-
-@dataclass(frozen=True)
-class Options:
-    """How to execute, none of which changes a result on a CPU.
-
-    `workers` is the number of processes on a CPU; 0 is all cores. `lanes` is the number of streams that the members of
-    a cohort share on a GPU; 0 is as many as are measured to be best. `deterministic` makes a GPU's results bit-exact.
-    """
-
-    device: torch.device
-    workers: int = 0
-    checkpoint_seconds: float = 60.0
-    command: str = ""
-    plugin_files: tuple[Path, ...] = ()
-    dataset_spec: str = ""
-    data_dir: Path | None = None
-    imported: dict[str, Path] = field(default_factory=dict)
-    keep_final: bool = False
-    lanes: int = 0
-    deterministic: bool = False
+#: How long to wait for other processes before looking again, in seconds.
+WAIT_SECONDS = 1.0
 
 
 @dataclass
 class Summary:
-    """What an execution did."""
+    """What an execution did; `others` counts the runs that other processes finished meanwhile."""
 
     records: list[Record] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    others: int = 0
     interrupted: bool = False
 
     def count(self, status: Status) -> int:
@@ -61,75 +49,138 @@ def execute(
     dataset: Dataset,
     options: Options,
     stop_requested: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> Summary:
-    """Train what the plan lacks; every run's record is on disk before this returns. A stop ends it early."""
-    summary = Summary()
-    flops = ForwardFlops(registry, dataset.info)
-    try:
-        for phase in (plan.teachers, plan.pre_stages, plan.pending):
-            ready = [run for run in phase if _rests_on_results(run, store, summary)]
-            jobs = [Job(group, threads) for group, threads in _jobs(ready, store, options, flops)]
-            summary.records += _train(jobs, store, registry, dataset, options, stop_requested)
-    except Interrupted:
-        summary.interrupted = True
-    return summary
+    """Train what the plan lacks; every run's record is on disk before this returns. A stop ends it early.
+
+    `say` hears what this waits for.
+    """
+    with Claims(store.claims) as claims:
+        return _Execution(plan, store, registry, dataset, options, stop_requested, claims).run(say)
 
 
-def _rests_on_results(run: Run, store: Store, summary: Summary) -> bool:
-    """Whether the teacher and pre-stage of a run are done; if not, the run is skipped with a sentence."""
-    for needed in (run.teacher.trained_by if run.teacher else None, run.pre_stage):
-        record = store.record(needed.id) if needed else None
-        if needed and (record is None or record.status != "done"):
-            why = record.failure.reason if record and record.failure else "it was not trained"
-            summary.skipped.append(f"{run.title}: not run, since its {needed.title} has no result ({why})")
-            return False
-    return True
+class _Execution:
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        registry: Registry,
+        dataset: Dataset,
+        options: Options,
+        stop_requested: Callable[[], bool],
+        claims: Claims,
+    ):
+        self._plan = plan
+        self._store = store
+        self._registry = registry
+        self._dataset = dataset
+        self._options = options
+        self._stop_requested = stop_requested
+        self._claims = claims
+        self._flops = ForwardFlops(registry, dataset.info)
+        #: Failed runs are tried again, once: what failed before this execution is told from what fails in it.
+        self._failed_before = {record.id: record for run in self._all if (record := store.record(run.id))}
+        self._over: set[str] = set()
+        self._summary = Summary()
+
+    def run(self, say: Callable[[str], None]) -> Summary:
+        summary, told = self._summary, ""
+        try:
+            while True:
+                ended = self._pass()
+                summary.records += ended
+                left = self._left(self._all)
+                holders = sorted({owner for run in left if (owner := self._claims.owner(run.id))})
+                if not holders and not any(self._ready(run) for run in left):
+                    break
+                if not ended and holders:
+                    sentence = f"waiting for {', '.join(holders)} to train or leave {len(left)} runs"
+                    if sentence != told:
+                        say(sentence)
+                        told = sentence
+                    self._wait()
+        except Interrupted:
+            summary.interrupted = True
+            return summary
+        summary.skipped += [self._why_skipped(run) for run in left]
+        summary.others = len(self._all) - len(left) - len(summary.records)
+        return summary
+
+    @property
+    def _all(self) -> list[Run]:
+        return [*self._plan.teachers, *self._plan.pre_stages, *self._plan.pending]
+
+    def _pass(self) -> list[Record]:
+        """Train once whatever is left, free, and rests on results; the records."""
+        records: list[Record] = []
+        for phase in (self._plan.teachers, self._plan.pre_stages, self._plan.pending):
+            free = [run for run in self._left(phase) if self._ready(run) and self._claims.owner(run.id) is None]
+            records += self._train(make_jobs(free, self._store, self._options.device, self._flops))
+        return records
+
+    def _left(self, runs: list[Run]) -> list[Run]:
+        for run in runs:
+            if run.id not in self._over:
+                record = self._store.record(run.id)
+                if record is not None and record != self._failed_before.get(run.id):
+                    self._over.add(run.id)
+        return [run for run in runs if run.id not in self._over]
+
+    def _ready(self, run: Run) -> bool:
+        return all(self._done(needed) for needed in _needed(run))
+
+    def _done(self, run: Run) -> bool:
+        record = self._store.record(run.id)
+        return record is not None and record.status == "done"
+
+    def _why_skipped(self, run: Run) -> str:
+        needed = next(needed for needed in _needed(run) if not self._done(needed))
+        record = self._store.record(needed.id)
+        why = record.failure.reason if record and record.failure else "it was not trained"
+        return f"{run.title}: not run, since its {needed.title} has no result ({why})"
+
+    def _train(self, jobs: list[Job]) -> list[Record]:
+        cores, gpu = torch.get_num_threads(), self._options.device.type == "cuda"
+        workers = min(self._options.workers or (1 if gpu else cores), len(jobs))
+        side_by_side = [job for job in jobs if workers > 1 and (gpu or job.threads == 1)]
+        records: list[Record] = []
+        trainer = Trainer(
+            self._store,
+            self._registry,
+            self._dataset,
+            self._options,
+            stop_requested=self._stop_requested,
+            emit=self._registry.notify,
+        )
+        try:
+            for job in jobs:
+                if job not in side_by_side and (runs := self._claim(job)):
+                    torch.set_num_threads(job.threads)
+                    records += trainer.train(runs)
+                    self._claims.release([run.id for run in runs])
+        finally:
+            torch.set_num_threads(cores)
+        if side_by_side:
+            workers = min(workers, len(side_by_side))
+            with WorkerPool(self._store, self._registry, self._options, workers, self._stop_requested) as pool:
+                records += pool.train(side_by_side, self._claim, self._claims.release)
+        return records
+
+    def _claim(self, job: Job) -> list[Run]:
+        """Those runs of a job that are free and that nobody has ended meanwhile, now held by this process."""
+        taken = self._claims.take(run.id for run in job.runs)
+        left = self._left([run for run in job.runs if run.id in taken])
+        self._claims.release({*taken} - {run.id for run in left})
+        return left
+
+    def _wait(self) -> None:
+        until = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < until:
+            if self._stop_requested():
+                raise Interrupted
+            time.sleep(0.05)
 
 
-def _jobs(runs: list[Run], store: Store, options: Options, flops: ForwardFlops) -> Iterator[tuple[list[Run], int]]:
-    """Cohorts with the number of threads each computes on, the longest first so that workers end together."""
-    by_threads: dict[int, list[Run]] = {}
-    for run in runs:
-        by_threads.setdefault(threads_for(run, options.device, flops), []).append(run)
-    for threads, group in sorted(by_threads.items(), reverse=True):
-        for cohort in cohorts(group, store):
-            yield cohort, threads
-
-
-def _train(
-    jobs: list[Job],
-    store: Store,
-    registry: Registry,
-    dataset: Dataset,
-    options: Options,
-    stop_requested: Callable[[], bool],
-) -> list[Record]:
-    cores = torch.get_num_threads()
-    workers = 1 if options.device.type == "cuda" else min(options.workers or cores, len(jobs))
-    side_by_side = [job for job in jobs if workers > 1 and job.threads == 1]
-    records: list[Record] = []
-    trainer = Trainer(
-        store,
-        registry,
-        dataset,
-        options.device,
-        imported=options.imported,
-        checkpoint_seconds=options.checkpoint_seconds,
-        command=options.command,
-        stop_requested=stop_requested,
-        emit=registry.notify,
-        keep_final=options.keep_final,
-        lanes=options.lanes,
-        deterministic=options.deterministic,
-    )
-    try:
-        for job in jobs:
-            if job not in side_by_side:
-                torch.set_num_threads(job.threads)
-                records += trainer.train(job.runs)
-    finally:
-        torch.set_num_threads(cores)
-    if side_by_side:
-        with WorkerPool(store, registry, options, min(workers, len(side_by_side)), stop_requested) as pool:
-            records += pool.train(side_by_side)
-    return records
+def _needed(run: Run) -> list[Run]:
+    """What a run rests on: the runs that train its teacher and its pre-stage."""
+    return [needed for needed in (run.teacher.trained_by if run.teacher else None, run.pre_stage) if needed]

@@ -10,7 +10,8 @@ import torch
 
 from kdbench.execution.plan import cohorts
 from kdbench.run import Run
-from kdbench.store.records import Record, Store
+from kdbench.store.records import Record
+from kdbench.store.store import Store
 
 
 class DoesNotFit(Exception):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kdbench.cells import distinct
+from kdbench.execution.staleness import Present
 from kdbench.run import Run
-from kdbench.store.records import Record, Store
+from kdbench.store.records import Damaged, Record
+from kdbench.store.store import Store
 from kdbench.training.checkpoint import read_progress
 
 #: Members of a cohort share one machine's memory; more runs of a kind form further cohorts.
@@ -20,11 +22,14 @@ class Plan:
 
     `records` holds what is finished, by run id: done, or diverged (which would diverge again). `teachers` and
     `pre_stages` are the runs that the pending ones rest on and that are not done; `all_teachers` also those that are.
+    `stale` tells why, by run id, of what is finished or begun; `damaged` holds records that cannot be used.
     """
 
     runs: list[Run]
     records: dict[str, Record]
     all_teachers: list[Run]
+    stale: dict[str, str] = field(default_factory=dict)
+    damaged: list[Damaged] = field(default_factory=list)
 
     @property
     def pending(self) -> list[Run]:
@@ -44,17 +49,30 @@ class Plan:
         return [run for run in needed if run.id not in self.records]
 
 
-def make_plan(runs: Iterable[Run], store: Store) -> Plan:
+def make_plan(runs: Iterable[Run], store: Store, present: Present) -> Plan:
     """The plan for `runs`; failed runs count as not done, since what made them fail may be mended."""
     wanted = distinct(runs)
     teachers = distinct(run.teacher.trained_by for run in wanted if run.teacher and run.teacher.trained_by)
     pre_stages = distinct(run.pre_stage for run in wanted if run.pre_stage)
-    records = {}
-    for run in [*wanted, *teachers, *pre_stages]:
-        record = store.record(run.id)
+    plan = Plan(wanted, {}, teachers)
+    for run in [*teachers, *pre_stages, *wanted]:
+        try:
+            record = store.record(run.id)
+        except Damaged as damage:
+            plan.damaged.append(damage)
+            continue
         if record and record.status != "failed":
-            records[run.id] = record
-    return Plan(wanted, records, teachers)
+            plan.records[run.id] = record
+            basis = record.basis
+        else:
+            begun = read_progress(store.checkpoint_path(run.id), run.id).basis
+            if begun is None:
+                continue
+            basis = begun
+        why = present.why_stale(run, basis, plan.records)
+        if why:
+            plan.stale[run.id] = why
+    return plan
 
 
 def cohorts(runs: Iterable[Run], store: Store) -> list[list[Run]]:

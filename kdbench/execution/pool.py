@@ -6,35 +6,26 @@ import multiprocessing
 import os
 import queue
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from kdbench.errors import UserError
+from kdbench.execution.interrupt import StopSignal
+from kdbench.execution.jobs import Job, Options
 from kdbench.execution.trainer import Trainer
 from kdbench.plugins import Registry, load_plugins
 from kdbench.run import Run
-from kdbench.store.records import Record, Store
+from kdbench.store.records import Record
+from kdbench.store.store import Store
 from kdbench.training.cohort import Interrupted
-
-if TYPE_CHECKING:
-    from kdbench.execution.local import Options
 
 #: How long the parent waits for an event before it looks at the signals again, in seconds.
 POLL_SECONDS = 0.1
-
-
-@dataclass(frozen=True)
-class Job:
-    """A cohort and the threads it computes on."""
-
-    runs: list[Run]
-    threads: int
 
 
 class WorkerPool:
@@ -49,6 +40,7 @@ class WorkerPool:
         self._stop_requested = stop_requested
         self._stop = context.Event()
         self._events = context.Queue()
+        self._workers = workers
         self._pool = ProcessPoolExecutor(
             workers, context, _start_worker, (store, options, self._stop, self._events, os.getpid())
         )
@@ -63,25 +55,32 @@ class WorkerPool:
         self._pool.shutdown(cancel_futures=True)
         self._events.close()
 
-    def train(self, jobs: list[Job]) -> list[Record]:
-        """Train all jobs. Raises `Interrupted` after a stop, once every worker has written its state."""
-        futures: list[Future[list[Record]]] = [self._pool.submit(_work, job) for job in jobs]
-        while not all(future.done() for future in futures):
+    def train(
+        self, jobs: list[Job], claim: Callable[[Job], list[Run]], release: Callable[[Iterable[str]], None]
+    ) -> list[Record]:
+        """Train what can be claimed of the jobs, each claimed when a worker is free for it and released at its end.
+
+        Raises `Interrupted` after a stop, once every worker has written its state.
+        """
+        waiting, records = list(jobs), list[Record]()
+        running: dict[Future[list[Record]], list[Run]] = {}
+        while waiting or running:
+            while waiting and len(running) < self._workers and not self._stop.is_set():
+                job = waiting.pop(0)
+                if runs := claim(job):
+                    running[self._pool.submit(_work, runs, job.threads)] = runs
             self._hear(POLL_SECONDS)
-            if self._stop_requested() and not self._stop.is_set():
+            if self._stop_requested():
                 self._stop.set()
-                for future in futures:
-                    future.cancel()
+            for future in [future for future in running if future.done()]:
+                ended = running.pop(future)
+                records += _result(future)
+                release(run.id for run in ended)
+            if self._stop.is_set() and not running:
+                break
         while self._hear(POLL_SECONDS):
             pass
-        try:
-            records = [record for future in futures if not future.cancelled() for record in future.result()]
-        except BrokenProcessPool:
-            raise UserError(
-                "a worker process was killed, most likely for want of memory; run again with fewer --workers "
-                "(what is finished is kept)."
-            ) from None
-        if any(future.cancelled() for future in futures):
+        if self._stop.is_set():
             raise Interrupted
         return records
 
@@ -95,13 +94,26 @@ class WorkerPool:
         return True
 
 
+def _result(future: Future[list[Record]]) -> list[Record]:
+    try:
+        return future.result()
+    except Interrupted:
+        return []
+    except BrokenProcessPool:
+        raise UserError(
+            "a worker process was killed, most likely for want of memory; run again with fewer --workers (what is "
+            "finished is kept)."
+        ) from None
+
+
 #: Set once in each worker process by its initializer, the only channel that a process pool offers.
 _trainer: Trainer | None = None
 
 
 def _start_worker(store: Store, options: Options, stop: Any, events: Any, parent: int) -> None:
-    # Ctrl-C reaches the whole process group; the parent decides when workers stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Signals may reach the whole process group; the parent decides when workers stop.
+    for number in StopSignal.SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     registry = load_plugins(options.plugin_files)
     global _trainer
@@ -109,19 +121,14 @@ def _start_worker(store: Store, options: Options, stop: Any, events: Any, parent
         store,
         registry,
         registry.dataset(options.dataset_spec).load(options.data_dir),
-        options.device,
-        imported=options.imported,
-        checkpoint_seconds=options.checkpoint_seconds,
-        command=options.command,
+        options,
         # A worker whose parent was killed stops as well.
         stop_requested=lambda: stop.is_set() or os.getppid() != parent,
         emit=lambda hook, **event: events.put((hook, event)),
-        keep_final=options.keep_final,
-        deterministic=options.deterministic,
     )
 
 
-def _work(job: Job) -> list[Record]:
+def _work(runs: list[Run], threads: int) -> list[Record]:
     assert _trainer is not None
-    torch.set_num_threads(job.threads)
-    return _trainer.train(job.runs)
+    torch.set_num_threads(threads)
+    return _trainer.train(runs)

@@ -11,8 +11,9 @@ from kdbench.data.dataset import Dataset
 from kdbench.errors import UserError
 from kdbench.execution.teachers import TeacherShelf
 from kdbench.plugins import Registry
-from kdbench.store.records import Record, Store
-from kdbench.training.checkpoint import load_checkpoint
+from kdbench.store.records import Record
+from kdbench.store.store import Store
+from kdbench.training.checkpoint import load_checkpoint, read_checkpoint
 from kdbench.training.member import FrozenTeacher, Member
 
 
@@ -46,5 +47,5 @@ def reopen(
         raise UserError(f"the teacher of run {record.id} was another one (sha256 {record.teacher_sha256}).")
     pre_stage = shelf.pre_stage(run.pre_stage) if run.pre_stage else None
     member = Member(run, registry, dataset, teacher, pre_stage, device)
-    load_checkpoint(path, member)
+    load_checkpoint(read_checkpoint(path, run.id), member)
     return member, teacher

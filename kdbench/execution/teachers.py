@@ -12,7 +12,7 @@ from kdbench.method import Build, Method
 from kdbench.model import place
 from kdbench.plugins import Registry
 from kdbench.run import Run, Teacher
-from kdbench.store.records import Store
+from kdbench.store.store import Store
 from kdbench.store.weights import load_weights, read_metadata
 from kdbench.training.member import FrozenTeacher, method_of
 

@@ -4,66 +4,59 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from kdbench.data.dataset import Dataset
 from kdbench.environment import environment, peak_memory, source_file
+from kdbench.execution.jobs import Options
 from kdbench.execution.memory import DoesNotFit, in_halves
+from kdbench.execution.plan import cohorts
+from kdbench.execution.staleness import Present
 from kdbench.execution.teachers import TeacherShelf
 from kdbench.flops import forward_flops
 from kdbench.plugins import Registry
 from kdbench.run import Run
-from kdbench.store.records import Cost, Epoch, Failure, Record, Source, Status, Store
+from kdbench.store.records import Basis, Cost, Epoch, Failure, Record, Source, Status
+from kdbench.store.store import Store, checkpoint_versions
 from kdbench.store.weights import save_weights
-from kdbench.training.checkpoint import Progress, load_checkpoint, read_progress, save_checkpoint
+from kdbench.training.checkpoint import Progress, load_checkpoint, newest_checkpoint, read_progress, save_checkpoint
 from kdbench.training.cohort import Cohort, failure_of
 from kdbench.training.member import FrozenTeacher, Member, method_of
 
 
 class Trainer:
-    """Trains cohorts on one device. `emit(hook, **event)` hears of every lifecycle event; `keep_final` keeps the whole
-    state of finished runs.
-    """
+    """Trains cohorts on one device. `emit(hook, **event)` hears of every lifecycle event."""
 
     def __init__(
         self,
         store: Store,
         registry: Registry,
         dataset: Dataset,
-        device: torch.device,
+        options: Options,
         *,
-        imported: Mapping[str, Path],
-        checkpoint_seconds: float,
-        command: str,
         stop_requested: Callable[[], bool],
         emit: Callable[..., None],
-        keep_final: bool = False,
-        lanes: int = 1,
-        deterministic: bool = False,
     ):
         self.store = store
         self.registry = registry
         self.dataset = dataset
-        self.device = device
-        self.checkpoint_seconds = checkpoint_seconds
-        self.command = command
+        self.options = options
         self.stop_requested = stop_requested
         self.emit = emit
-        self.keep_final = keep_final
-        self.lanes = lanes
-        self.deterministic = deterministic
-        self._shelf = TeacherShelf(store, registry, dataset, device, imported)
+        self.present = Present(registry)
+        self._shelf = TeacherShelf(store, registry, dataset, options.device, options.imported)
 
     def train(self, runs: list[Run]) -> list[Record]:
-        """Train one cohort, in parts if it does not fit into memory; the records of its runs.
+        """Train runs in cohorts, in parts where one does not fit into memory; the records of the runs.
 
         Raises `Interrupted` when asked to stop, all state written.
         """
-        return in_halves(runs, self.store, self._train, self._too_large)
+        # Another process may have brought some of them further since they were put together.
+        parts = cohorts(runs, self.store)
+        return [record for part in parts for record in in_halves(part, self.store, self._train, self._too_large)]
 
     def _train(self, runs: list[Run]) -> list[Record]:
         teacher = self._shelf.teacher(runs[0].teacher) if runs[0].teacher else None
@@ -77,7 +70,12 @@ class Trainer:
                     self.emit("kdbench_run_started", run=run)
             if members:
                 cohort = Cohort(
-                    members, teacher, self.dataset, self.device, lanes=self.lanes, deterministic=self.deterministic
+                    members,
+                    teacher,
+                    self.dataset,
+                    self.options.device,
+                    lanes=self.options.lanes,
+                    deterministic=self.options.deterministic,
                 )
                 recorder.samples = cohort.samples_seen
                 cohort.train(recorder)
@@ -96,18 +94,23 @@ class Trainer:
 
     def _member(self, run: Run, teacher: FrozenTeacher | None, recorder: _Recorder) -> tuple[Member, Progress] | None:
         """The run as it stands; None, and a record that says why, if it cannot even be built."""
-        path = self.store.checkpoint_path(run.id)
-        progress = read_progress(path, run.id)
+        checkpoint = newest_checkpoint(self.store.checkpoint_path(run.id), run.id)
+        progress = checkpoint.progress if checkpoint else Progress(run_id=run.id)
+        progress.basis = progress.basis or recorder.basis(run)
         try:
             pre_stage = self._shelf.pre_stage(run.pre_stage) if run.pre_stage else None
-            member = Member(run, self.registry, self.dataset, teacher, pre_stage, self.device)
+            member = Member(run, self.registry, self.dataset, teacher, pre_stage, self.options.device)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
             recorder.write(run, progress, "failed", failure_of(error, progress.epoch))
             return None
-        if path.exists():
-            load_checkpoint(path, member)
+        if checkpoint:
+            load_checkpoint(checkpoint, member)
+        for path in checkpoint_versions(self.store.checkpoint_path(run.id)):
+            # What did not verify must not push out what did.
+            if path.exists() and (checkpoint is None or path == self.store.checkpoint_path(run.id) != checkpoint.path):
+                self.store.set_aside(path, "damaged")
         return member, progress
 
 
@@ -132,14 +135,14 @@ class _Recorder:
 
     def checkpoint(self, member: Member, progress: Progress, *, due: bool) -> None:
         run_id, now = member.run.id, time.monotonic()
-        if due or now - self._written.get(run_id, self._began) >= self._trainer.checkpoint_seconds:
+        if due or now - self._written.get(run_id, self._began) >= self._trainer.options.checkpoint_seconds:
             save_checkpoint(self._trainer.store.checkpoint_path(run_id), member, progress)
             self._written[run_id] = now
 
     def ended(self, member: Member, progress: Progress, status: Status, failure: Failure | None) -> None:
         outcome: dict[str, Any] = {}
         if status == "done":
-            if self._trainer.keep_final:
+            if self._trainer.options.keep_final:
                 save_checkpoint(self._trainer.store.final_path(member.run.id), member, progress)
             outcome = {"weights_sha256": self._save_weights(member, progress), "cost": self._cost(member, progress)}
         self.write(member.run, progress, status, failure, **outcome)
@@ -161,10 +164,21 @@ class _Recorder:
             test_seconds=progress.test_seconds,
             images_per_second=self.samples / max(progress.train_seconds, 1e-9),
             cohort_size=self._size,
-            peak_memory_bytes=peak_memory(self._trainer.device),
+            peak_memory_bytes=peak_memory(self._trainer.options.device),
             deployed_parameters=sum(p.numel() for p in member.deployed.parameters()),
             deployed_flops=forward_flops(member.deployed, self._trainer.dataset.info.input_size),
             training_parameters=sum(p.numel() for p in member.parameters),
+        )
+
+    def basis(self, run: Run) -> Basis:
+        """What a run that begins now rests on."""
+        trainer = self._trainer
+        pre_stage = trainer.store.record(run.pre_stage.id) if run.pre_stage else None
+        return trainer.present.basis(
+            run,
+            trainer.dataset.checksum,
+            self._teacher.sha256 if self._teacher else None,
+            pre_stage.weights_sha256 if pre_stage else None,
         )
 
     def write(self, run: Run, progress: Progress, status: Status, failure: Failure | None, **outcome: Any) -> None:
@@ -176,12 +190,11 @@ class _Recorder:
             run=run,
             curve=tuple(progress.curve),
             failure=failure,
-            teacher_sha256=self._teacher.sha256 if self._teacher else None,
+            basis=progress.basis or self.basis(run),
             teacher_top1=self._teacher.top1 if self._teacher else None,
-            data_sha256=trainer.dataset.checksum,
             source=_source(run, trainer.registry),
-            environment=environment(trainer.device),
-            command=trainer.command,
+            environment=environment(trainer.options.device),
+            command=trainer.options.command,
             started=self._started,
             finished=_now(),
             **outcome,

@@ -13,7 +13,8 @@ from kdbench.gate.difference import Sides
 from kdbench.gate.rerun import Bench, changed_params
 from kdbench.gate.verdict import Outcome, Verdict, judge
 from kdbench.report.results import Summary
-from kdbench.store.records import Record, Store
+from kdbench.store.records import Record
+from kdbench.store.store import Store
 
 REGRESSED = 1
 CANNOT_TELL = 3

@@ -30,12 +30,16 @@ def junit(report: Report) -> bytes:
 
 def _add(suite: ElementTree.Element, grid: str, checked: CheckedCell) -> None:
     cell = checked.cell
-    name = f"{cell.row} {cell.teacher}→{cell.student}"
-    case = ElementTree.SubElement(suite, "testcase", {"classname": f"kdbench.{grid}.{cell.table}", "name": name})
-    text = _FORBIDDEN.sub("?", "; ".join(part for part in (checked.verdict.reason, checked.note) if part))
+    name, classname = _allowed(f"{cell.row} {cell.teacher}→{cell.student}"), _allowed(f"kdbench.{grid}.{cell.table}")
+    case = ElementTree.SubElement(suite, "testcase", {"classname": classname, "name": name})
+    text = _allowed("; ".join(part for part in (checked.verdict.reason, checked.note) if part))
     if checked.verdict.outcome == "regressed":
         ElementTree.SubElement(case, "failure", {"type": "regressed", "message": text}).text = text
     elif checked.verdict.outcome == "cannot tell":
         ElementTree.SubElement(case, "skipped", {"message": text})
     else:
         ElementTree.SubElement(case, "system-out").text = text
+
+
+def _allowed(text: str) -> str:
+    return _FORBIDDEN.sub("?", text)

@@ -55,7 +55,7 @@ def kdbench_gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     ) -> Report:
         __tracebackhide__ = True
         from kdbench.environment import resolve_device
-        from kdbench.execution.local import Options
+        from kdbench.execution.jobs import Options
         from kdbench.gate.baseline import read_baseline
         from kdbench.gate.check import check
         from kdbench.gate.rerun import open_bench, refuse_stale, train

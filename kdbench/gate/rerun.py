@@ -8,13 +8,14 @@ from pathlib import Path
 
 from kdbench.cells import Cell, Expansion, method_params
 from kdbench.data.dataset import DatasetSource
-from kdbench.environment import source_file
 from kdbench.errors import UserError
-from kdbench.execution.local import Options, Summary, execute
+from kdbench.execution.jobs import Options
+from kdbench.execution.local import Summary, execute
 from kdbench.execution.plan import Plan, make_plan
+from kdbench.execution.staleness import Present
 from kdbench.gate.baseline import Baseline, CellKey, cell_key
 from kdbench.plugins import Registry
-from kdbench.store.records import Store
+from kdbench.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Bench:
     def plan(self) -> Plan:
         """What the results folder holds of the baseline's cells, and what it lacks."""
         wanted = {cell.key for cell in self.baseline.cells}
-        return make_plan((run for key, cell in self.cells.items() if key in wanted for run in cell.runs), self.store)
+        runs = (run for key, cell in self.cells.items() if key in wanted for run in cell.runs)
+        return make_plan(runs, self.store, Present(self.registry))
 
 
 def open_bench(
@@ -71,20 +73,14 @@ def open_bench(
 
 def refuse_stale(bench: Bench) -> None:
     """Raise `UserError` if the results folder holds runs of other code than is installed: their accuracy would be
-    taken for that of the present code. The file that defines each method is compared, nothing beyond it.
+    taken for that of the present code.
     """
-    stale: dict[str, str] = {}
-    for run in bench.plan.runs:
-        record = bench.store.record(run.id)
-        if record and record.status != "failed":
-            _, sha256 = source_file(bench.registry.method(run.method))
-            if record.source.sha256 != sha256:
-                stale[run.method] = record.id
+    stale = bench.plan.stale
     if stale:
+        run_id, why = next(iter(stale.items()))
         raise UserError(
-            f"{bench.store.root} holds runs of {', '.join(sorted(stale))} made by other code than is installed, such "
-            f"as {next(iter(stale.values()))}; give an empty --results folder to train them anew, or --no-run to judge "
-            "them as they are."
+            f"{bench.store.root} holds {len(stale)} results that are stale, such as {run_id} ({why}); give an empty "
+            "--results folder or `kdbench run --rerun stale` to train them anew, or --no-run to judge them as they are."
         )
 
 

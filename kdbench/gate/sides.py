@@ -11,7 +11,7 @@ from typing import Any
 from kdbench.errors import UserError
 from kdbench.gate.baseline import read_baseline
 from kdbench.report.results import Summary
-from kdbench.store.records import Store
+from kdbench.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def read_side(path: Path) -> Cells:
 
 def _from_records(folder: Path) -> Cells:
     cells: dict[Subject, list[Measured]] = {}
-    for record in Store(folder).records():
+    for record in Store(folder).find().records.values():
         run = record.run
         if run.role != "student":
             continue

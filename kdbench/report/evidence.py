@@ -12,6 +12,7 @@ from tabulate import tabulate
 from kdbench.cells import Cell
 from kdbench.plugins import Registry
 from kdbench.report.cost import CellCost, costs
+from kdbench.report.escape import markdown
 from kdbench.report.layout import MARKS
 from kdbench.report.mixed import MixedSummary, mixed
 from kdbench.report.paired import PairedComparison, compare_to
@@ -64,10 +65,11 @@ def render(found: Evidence, format: EvidenceFormat) -> str:
 
 def _written(section: Section, format: EvidenceFormat) -> str:
     title, header, rows, note = section
+    if format == "markdown":
+        title, note = f"**{title}**\n", markdown(note)
+        header, rows = [*map(markdown, header)], [[*map(markdown, row)] for row in rows]
     style = {"text": "simple", "markdown": "pipe"}[format]
-    table = tabulate(rows, headers=header, tablefmt=style, disable_numparse=True)
-    head = f"**{title}**\n" if format == "markdown" else title
-    return f"{head}\n{table}\n\n{note}"
+    return f"{title}\n{tabulate(rows, headers=header, tablefmt=style, disable_numparse=True)}\n\n{note}"
 
 
 def sections(found: Evidence) -> list[Section]:

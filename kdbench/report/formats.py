@@ -11,17 +11,11 @@ from typing import Any, Literal
 from tabulate import tabulate
 
 from kdbench.cells import Expansion
+from kdbench.report.escape import csv_cell, latex, markdown
 from kdbench.report.layout import Sheet, sheet
 from kdbench.report.results import CellResult
 
 Format = Literal["text", "markdown", "csv", "latex", "json"]
-_LATEX = {"\\": r"\textbackslash{}", "–": "--", "→": r"$\to$", "✓": r"\checkmark", "±": r"$\pm$", "†": r"$\dagger$"}
-_LATEX |= {"‡": r"$\ddagger$", "−": "$-$", "×": r"$\times$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-_LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
-_LATEX |= {character: f"${character}$" for character in "<>|"}
-_GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "η": "eta", "λ": "lambda", "μ": "mu"}
-_GREEK |= {"ρ": "rho", "σ": "sigma", "τ": "tau", "φ": "phi", "ψ": "psi", "ω": "omega", "Σ": "Sigma", "Δ": "Delta"}
-_LATEX |= {letter: rf"$\{name}$" for letter, name in _GREEK.items()}
 
 
 def render(expansion: Expansion, results: list[CellResult], format: Format, *, best: bool = False) -> str:
@@ -69,6 +63,7 @@ def _csv(expansion: Expansion, results: list[CellResult]) -> str:
 
 def _flat(cell: dict[str, Any]) -> dict[str, Any]:
     flat = {key: value for key, value in cell.items() if not isinstance(value, dict | list) and key != "paper"}
+    flat = {key: csv_cell(value) if isinstance(value, str) else value for key, value in flat.items()}
     flat["seeds"] = " ".join(map(str, cell["seeds"]))
     for name in ("top1_last", "top1_best"):
         flat |= {f"{name}_mean": cell[name]["mean"], f"{name}_std": cell[name]["std"]}
@@ -85,12 +80,9 @@ def _text(page: Sheet) -> str:
 
 
 def _markdown(page: Sheet) -> str:
-    def line(row: Iterable[str]) -> list[str]:
-        return [entry.replace("|", r"\|").replace("\n", "<br>") for entry in row]
-
-    first, *more = page.header
-    table = tabulate([*map(line, [*more, *page.rows])], headers=line(first), tablefmt="pipe", disable_numparse=True)
-    return "\n".join([f"**{line([page.title])[0]}**", "", table, "", *(f"- {note}" for note in page.notes)])
+    first, *more = ([*map(markdown, row)] for row in [*page.header, *page.rows])
+    table = tabulate(more, headers=first, tablefmt="pipe", disable_numparse=True)
+    return "\n".join([f"**{markdown(page.title)}**", "", table, "", *(f"- {markdown(note)}" for note in page.notes)])
 
 
 def _latex(page: Sheet) -> str:
@@ -104,7 +96,7 @@ def _latex(page: Sheet) -> str:
         [
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{_escape(page.title)}. {_escape(notes[:1].upper() + notes[1:])}.}}",
+            rf"\caption{{{latex(page.title)}. {latex(notes[:1].upper() + notes[1:])}.}}",
             r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             rf"\begin{{tabular}}{{l{'c' * (len(page.header[0]) - 1)}}}",
             r"\toprule",
@@ -119,7 +111,7 @@ def _latex(page: Sheet) -> str:
 
 
 def _cell(entry: str) -> str:
-    lines = [_escape(part) for part in entry.split("\n")]
+    lines = [latex(part) for part in entry.split("\n")]
     if len(lines) == 1:
         return lines[0]
     return r"\begin{tabular}{@{}c@{}}" + r"\\".join(lines) + r"\end{tabular}"
@@ -137,12 +129,3 @@ def _spanning(row: list[str]) -> list[str]:
             widths[-1] += 1
     spans = zip(entries, widths, strict=True)
     return [rf"\multicolumn{{{width}}}{{c}}{{{entry}}}" if width > 1 else entry for entry, width in spans]
-
-
-def _escape(text: str) -> str:
-    return "".join(_LATEX.get(character) or _plain(character) for character in text)
-
-
-def _plain(character: str) -> str:
-    """A letter as it is; what pdflatex cannot set, by its number."""
-    return character if ord(character) < 0x180 else rf"\texttt{{U+{ord(character):04X}}}"

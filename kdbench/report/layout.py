@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from kdbench.grid import Pair, Table
 from kdbench.report.results import CellResult, CellStatus
+from kdbench.report.words import not_comparable
 
 #: Characters of a row's label before it is broken: a method's caveat can be long.
 LABEL_WIDTH = 36
@@ -35,13 +36,9 @@ def sheet(table: Table, dataset: str, results: list[CellResult], *, best: bool) 
     of_table = [result for result in results if result.cell.table.name == table.name]
     lay_out = _ablation if table.layout == "ablation" else _pairs
     page = lay_out(table, of_table, best)
-    page.title = f"{table.name}: {table.title}" + ("" if _is_native(of_table) else f" (here on {dataset})")
+    page.title = f"{table.name}: {table.title}" + (f" (here on {dataset})" if of_table[0].elsewhere else "")
     page.notes = _notes(of_table, best)
     return page
-
-
-def _is_native(results: list[CellResult]) -> bool:
-    return any(result.published for result in results) or not any(result.cell.table.paper for result in results)
 
 
 def _pairs(table: Table, results: list[CellResult], best: bool) -> Sheet:
@@ -104,6 +101,8 @@ def _notes(results: list[CellResult], best: bool) -> list[str]:
     notes = [f"{which}, %, mean ± sample std (n seeds)"]
     if any(result.published for result in results):
         notes[0] += "; below it the paper's value and ours minus the paper's"
+    if results[0].elsewhere:
+        notes.append(not_comparable(results[0].elsewhere))
     used = {result.status for result in results}
     notes += [f"{mark} {meaning}" for status, (mark, meaning) in MARKS.items() if status in used]
     declined = {(r.cell.row.key, str(r.cell.pair), r.cell.declined) for r in results if r.cell.declined}

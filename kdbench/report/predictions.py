@@ -18,7 +18,7 @@ from kdbench.execution.teachers import TeacherShelf
 from kdbench.plugins import Registry
 from kdbench.report.results import CellResult, Summary
 from kdbench.run import Run
-from kdbench.store.records import Store
+from kdbench.store.store import Store
 from kdbench.store.weights import load_weights
 from kdbench.training.evaluation import EVAL_BATCH, forward
 from kdbench.training.member import Member

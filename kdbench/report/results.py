@@ -38,7 +38,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class CellResult:
-    """A cell with what its runs gave. `teacher_top1` is measured on the same test set."""
+    """A cell with what its runs gave. `teacher_top1` is measured on the same test set.
+
+    `elsewhere` is the data set of the paper's table where that is another than ours.
+    """
 
     cell: Cell
     seeds: tuple[int, ...]
@@ -47,6 +50,7 @@ class CellResult:
     status: CellStatus
     published: Published | None
     teacher_top1: float | None
+    elsewhere: str | None
 
     def value(self, best: bool) -> Summary:
         """The best or the last epoch's accuracies."""
@@ -77,6 +81,7 @@ def cell_results(expansion: Expansion, records: Mapping[str, Record], registry: 
                 status=_status(cell, found, done),
                 published=paper.published(expansion.info.name, cell.pair, cell.row) if paper else None,
                 teacher_top1=_teacher_top1(teacher, done),
+                elsewhere=paper.dataset if paper and paper.dataset != expansion.info.name else None,
             )
         )
     return results

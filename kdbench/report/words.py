@@ -1,4 +1,4 @@
-"""How tables write numbers."""
+"""How reports write numbers, and the sentences that they share."""
 
 from __future__ import annotations
 
@@ -25,3 +25,11 @@ def signed(points: float | None, interval: Interval | None = None) -> str:
 def seeds_in_words(needed: int | None) -> str:
     """A number of seeds that `seeds_needed` gave."""
     return f"> {MOST_SEEDS}" if needed is None else f"{needed}"
+
+
+def not_comparable(dataset: str) -> str:
+    """What to say of a paper's table that was measured on `dataset`, while ours was not."""
+    return (
+        f"The paper's numbers are of {dataset} and stand in no relation to these; what may be compared is the order of "
+        "the methods and the sign of their differences"
+    )

@@ -1,34 +1,134 @@
 """Files that are whole or not there: every write of the store goes through here."""
 
+from __future__ import annotations
+
+import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+from kdbench.errors import UserError
+
+
+class Disk:
+    """The operations that storing takes, one a method, so that a test can put a failing disk in their place."""
+
+    def create(self, path: Path) -> BinaryIO:
+        """A new file, open for writing; `FileExistsError` if there is one."""
+        # A plain exclusive open, not `tempfile`: results are as readable to others as the umask says.
+        return path.open("xb")
+
+    def write(self, file: BinaryIO, data: bytes) -> None:
+        """Hand all of `data` to the system."""
+        file.write(data)
+        file.flush()
+
+    def fsync(self, file: BinaryIO) -> None:
+        """Make what was written to `file` outlive a loss of power."""
+        os.fsync(file.fileno())
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Put `source` in the place of `target`, in one step."""
+        source.replace(target)
+
+    def unlink(self, path: Path) -> None:
+        """Remove a file, if it is there."""
+        path.unlink(missing_ok=True)
+
+    def sync_folder(self, folder: Path) -> None:
+        """Make creations and renames in `folder` outlive a loss of power, where folders can be opened."""
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
+        except OSError:
+            return
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+#: What the functions below work on.
+disk = Disk()
+
+TEMPORARY = ".tmp"
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Put `data` at `path` so that a reader, or a machine that loses power, sees the old file or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A plain exclusive open, not `tempfile`: results are as readable to others as the umask says.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+    """Put `data` at `path` so that a reader, or a machine that loses power, sees the old file or the new one, whole.
+
+    Raises `UserError` where the disk refuses; the old file is then still there.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{TEMPORARY}")
+    with _refusals(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with disk.create(temporary) as file:
+                disk.write(file, data)
+                disk.fsync(file)
+            disk.rename(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        disk.sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` durable, where the platform lets a folder be opened."""
+def create_exclusively(path: Path, data: bytes) -> bool:
+    """Put `data` at `path` unless something is there; whether it was put. Of several at once, one succeeds.
+
+    It may be gone after a loss of power. Raises `UserError` where the disk refuses.
+    """
+    with _refusals(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = disk.create(path)
+        except FileExistsError:
+            return False
+        try:
+            with file:
+                disk.write(file, data)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+    return True
+
+
+def move(source: Path, target: Path) -> None:
+    """Move a file within its file system, replacing `target`; nothing where `source` is gone already.
+
+    Raises `UserError` where the disk refuses.
+    """
+    with _refusals(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            disk.rename(source, target)
+        except FileNotFoundError:
+            return
+        for folder in {source.parent, target.parent}:
+            disk.sync_folder(folder)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there. Raises `UserError` where the disk refuses."""
+    with _refusals(path):
+        disk.unlink(path)
+
+
+def free_name(path: Path) -> Path:
+    """`path`, or the first of `NAME-2`, `NAME-3`, … that is not taken."""
+    candidate, number = path, 2
+    while candidate.exists():
+        candidate, number = path.with_name(f"{path.stem}-{number}{path.suffix}"), number + 1
+    return candidate
+
+
+@contextlib.contextmanager
+def _refusals(path: Path) -> Iterator[None]:
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}); everything finished is kept: mend the disk or its "
+            "permissions, or make room, and give the same command again."
+        ) from error

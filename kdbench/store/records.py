@@ -1,7 +1,9 @@
-"""Records: what a finished or failed run leaves, and the folder they lie in."""
+"""Records: what a finished or failed run leaves, and the file it is kept in."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,9 +11,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kdbench.errors import UserError
 from kdbench.run import Run
-from kdbench.store.files import write_atomically
 
-FORMAT = 1
+#: Of the file. Format 1 had no checksum.
+FORMAT = 2
+#: Hundreds of times a record of 240 epochs.
+MAX_BYTES = 64_000_000
 
 Status = Literal["done", "failed", "diverged"]
 
@@ -51,6 +55,20 @@ class Cost(_Model):
     training_parameters: int
 
 
+class Basis(_Model):
+    """What a result rests on beside its configuration: if any of it has changed since, the result is stale.
+
+    `sources` holds the sha256 of each module file that defines the method and the student network; the teacher and the
+    pre-stage are told by the sha256 of their weights.
+    """
+
+    numeric_version: int
+    data_sha256: str
+    teacher_sha256: str | None = None
+    pre_stage_sha256: str | None = None
+    sources: dict[str, str]
+
+
 class Source(_Model):
     """Where the method's code came from, and the digest of its file."""
 
@@ -71,22 +89,30 @@ class Failure(_Model):
 class Record(_Model):
     """Everything a run leaves. `seconds` fields are wall time; `started` and `finished` are ISO 8601 in UTC."""
 
-    format: int = FORMAT
     id: str
     status: Status
     run: Run
     curve: tuple[Epoch, ...] = ()
     failure: Failure | None = None
-    teacher_sha256: str | None = None
+    basis: Basis
     teacher_top1: float | None = None
     weights_sha256: str | None = None
-    data_sha256: str
     source: Source
     cost: Cost | None = None
     environment: dict[str, Any]
     command: str
     started: str
     finished: str
+
+    @property
+    def data_sha256(self) -> str:
+        """Checksum of the data set."""
+        return self.basis.data_sha256
+
+    @property
+    def teacher_sha256(self) -> str | None:
+        """Checksum of the teacher's weights."""
+        return self.basis.teacher_sha256
 
     @property
     def top1_last(self) -> float:
@@ -103,60 +129,68 @@ class Record(_Model):
         return [epoch.test_top1 for epoch in self.curve if epoch.test_top1 is not None]
 
 
-class Store:
-    """A results folder: `records/ID.json`, and `checkpoints`, `weights` and, if asked for, `final/ID.safetensors`."""
+class Damaged(UserError):
+    """A file of the store that is not what was written; `path` can be set aside and its run trained again."""
 
-    def __init__(self, root: Path):
-        self.root = root
+    def __init__(self, path: Path, problem: str):
+        super().__init__(path, problem)
+        self.path = path
+        self.problem = problem
 
-    def record_path(self, run_id: str) -> Path:
-        """Where the record of a run lies."""
-        return self.root / "records" / f"{run_id}.json"
+    def __str__(self) -> str:
+        return (
+            f"{self.path} is damaged ({self.problem}); `kdbench results repair` sets it aside, for its run to be "
+            "trained again."
+        )
 
-    def checkpoint_path(self, run_id: str) -> Path:
-        """Where the state of an unfinished run lies."""
-        return self.root / "checkpoints" / f"{run_id}.safetensors"
 
-    def weights_path(self, run_id: str) -> Path:
-        """Where the deployed weights of a finished run lie."""
-        return self.root / "weights" / f"{run_id}.safetensors"
+class OtherFormat(UserError):
+    """A file of the store that another version of kdbench wrote."""
 
-    def final_path(self, run_id: str) -> Path:
-        """Where the whole state of a finished run lies, its method's own modules included, if it was to be kept."""
-        return self.root / "final" / f"{run_id}.safetensors"
+    def __init__(self, path: Path, found: object, expected: int):
+        super().__init__(path, found, expected)
 
-    def record(self, run_id: str) -> Record | None:
-        """The record of a run, or None; `UserError` if the file is there but damaged."""
-        path = self.record_path(run_id)
-        if not path.exists():
-            return None
-        return read_record(path)
+    def __str__(self) -> str:
+        path, found, expected = self.args
+        return (
+            f"{path} has format {found!r}, and this kdbench reads format {expected}; use the version of kdbench that "
+            "wrote it, or another --results folder."
+        )
 
-    def records(self) -> list[Record]:
-        """All records, by id."""
-        return [read_record(path) for path in sorted((self.root / "records").glob("*.json"))]
 
-    def write(self, record: Record) -> None:
-        """Keep a record, then drop the checkpoint of its run: from here on the run is finished."""
-        write_atomically(self.record_path(record.id), record.model_dump_json(indent=1).encode())
-        self.checkpoint_path(record.id).unlink(missing_ok=True)
+def dump_record(record: Record) -> bytes:
+    """A record as the JSON of its file, with the format and a checksum over all the rest."""
+    content = json.loads(record.model_dump_json())
+    return json.dumps({"format": FORMAT, "sha256": _digest(content), **content}, indent=1).encode()
 
 
 def read_record(path: Path) -> Record:
-    """A record from its file; `UserError` says what is wrong with a damaged one."""
+    """A record from its file. Raises `Damaged`, `OtherFormat`, or `UserError` where it cannot be read at all."""
     try:
-        record = Record.model_validate_json(path.read_bytes())
+        if path.stat().st_size > MAX_BYTES:
+            raise Damaged(path, f"it has more than {MAX_BYTES:,} bytes")
+        data = path.read_bytes()
     except OSError as error:
-        raise UserError(f"record {path} cannot be read: {error.strerror}.") from None
+        raise UserError(f"record {path} cannot be read ({error.strerror}); mend its permissions or its disk.") from None
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Damaged(path, f"no JSON: {str(error)[:80]}") from None
+    if not isinstance(content, dict) or "format" not in content:
+        raise Damaged(path, "it does not say its format")
+    if content.pop("format") != FORMAT:
+        raise OtherFormat(path, json.loads(data)["format"], FORMAT)
+    if content.pop("sha256", None) != _digest(content):
+        raise Damaged(path, "its checksum does not hold")
+    try:
+        record = Record.model_validate(content)
     except ValidationError as error:
         problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"]) or "file"
-        raise UserError(
-            f"record {path} is damaged ({where}: {problem['msg']}); move it away and run again to train its run anew."
-        ) from None
-    if record.format != FORMAT or record.id != path.stem or record.run.id != record.id:
-        raise UserError(
-            f"record {path} does not hold the run its name says (format {record.format}, run {record.run.id}); "
-            "move it away and run again."
-        )
+        raise Damaged(path, f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
+    if record.id != path.stem or record.run.id != record.id:
+        raise Damaged(path, f"it holds run {record.run.id}")
     return record
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -15,6 +15,10 @@ from kdbench.errors import UserError
 from kdbench.store.files import write_atomically
 
 CLASSIFIER = "head.classifier.weight"
+#: Bytes of a weights file: far more than the networks of this field and their methods' modules have.
+MAX_BYTES = 2**35
+#: What networks are trained and saved in; narrower numbers know no arithmetic.
+_REAL = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
@@ -69,6 +73,16 @@ def load_weights(model: nn.Module, path: Path, architecture: str) -> dict[str, s
     return metadata
 
 
+def verify_weights(path: Path, sha256: str) -> str | None:
+    """What is wrong with a weights file whose tensors should have the digest `sha256`, or None."""
+    try:
+        with _opened(path) as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+    except UserError as error:
+        return str(error)
+    return None if tensors_sha256(tensors) == sha256 else "its tensors are not those that its run's record names"
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """What a file that `save_weights` wrote says of itself; `UserError` for a file without it."""
     with _opened(path) as file:
@@ -76,19 +90,35 @@ def read_metadata(path: Path) -> dict[str, str]:
     missing = [key for key in ("architecture", "num_classes", "sha256") if key not in metadata]
     if missing:
         raise UserError(f"{path} does not say its {', '.join(missing)}; give a weights file that kdbench wrote")
+    for key, text in metadata.items():
+        if key.startswith("top1 ") and not _is_percentage(text):
+            raise UserError(f"{path} says '{key}' is '{text:.40}', which is no accuracy in per cent; import it again")
     return metadata
+
+
+def _is_percentage(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 100
+    except ValueError:
+        return False
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """An open safetensors file; what goes wrong with it, as a `UserError`."""
-    if not path.is_file():
-        raise UserError(f"weights file {path} does not exist; check the path")
     try:
+        if not path.is_file():
+            raise UserError(f"weights file {path} does not exist; check the path")
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{path} has more than {MAX_BYTES:,} bytes, which are not read; give a file of one network")
         with safe_open(path, "pt") as file:
             yield file
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is not a readable safetensors file ({error}); copy or download it again") from error
+    except UserError:
+        raise
+    # What a damaged file makes of its reader is not only its own kind of error.
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} is not a readable safetensors file ({reason}); copy or download it again") from error
 
 
 def check_fit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], origin: str, architecture: str) -> None:
@@ -123,7 +153,7 @@ def _num_classes(tensors: Mapping[str, Tensor]) -> int | None:
 
 def _kind(tensor: Tensor) -> str:
     """Shape, and whether it holds real numbers, in whatever precision."""
-    return f"{list(tensor.shape)}{'' if tensor.is_floating_point() else f' of {tensor.dtype}'}"
+    return f"{list(tensor.shape)}{'' if tensor.dtype in _REAL else f' of {tensor.dtype}'}"
 
 
 def _few(names: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -37,9 +38,16 @@ def read_zoo_checkpoint(path: Path, architecture: Architecture, num_classes: int
     """
     checkpoint = _load(path)
     found = checkpoint.get("model", checkpoint) if isinstance(checkpoint, Mapping) else None
-    if not isinstance(found, Mapping) or not found or not all(isinstance(t, Tensor) for t in found.values()):
+    if not isinstance(found, Mapping) or not found or not all(map(_is_plain, found.values())):
         raise UserError(f"{path} holds no state dict, neither as a whole nor under 'model'; give a checkpoint of a zoo")
     return from_zoo(found, architecture, num_classes, f"{path}{_said_architecture(checkpoint)}")
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it is a tensor with its numbers in memory: files can also hold sparse, quantised and empty shells."""
+    if not isinstance(value, Tensor) or value.is_quantized or value.is_nested:
+        return False
+    return value.layout is torch.strided and value.device.type == "cpu"
 
 
 def from_zoo(
@@ -62,11 +70,14 @@ def from_zoo(
 
 
 def _load(path: Path) -> Any:
-    if not path.is_file():
-        raise UserError(f"checkpoint {path} does not exist; check the path")
     try:
+        if not path.is_file():
+            raise UserError(f"checkpoint {path} does not exist; check the path")
+        _refuse_bombs(path)
         with torch.serialization.safe_globals(SAFE_GLOBALS):
             return torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except UnpicklingError as error:
         raise UserError(
             f"{path} is damaged or holds more than tensors, numbers and options, so it is not loaded "
@@ -76,6 +87,19 @@ def _load(path: Path) -> Any:
     except Exception as error:
         reason = f"{type(error).__name__}: {_reason(error)}"
         raise UserError(f"{path} is not a readable checkpoint ({reason}); copy or download it again") from error
+
+
+def _refuse_bombs(path: Path) -> None:
+    """torch stores what it saves and packs nothing, so a zip that holds more than its own size is none of torch's."""
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\x03\x04":
+            return
+        held = sum(entry.file_size for entry in zipfile.ZipFile(file).infolist())
+        if held > path.stat().st_size:
+            raise UserError(
+                f"{path} unpacks to {held:,} bytes, more than it has, so it is not loaded; "
+                "give a checkpoint as the zoo published it"
+            )
 
 
 def _reason(error: Exception) -> str:

@@ -1,8 +1,10 @@
-"""Checkpoints: the whole state of an unfinished run as tensors and plain JSON."""
+"""Checkpoints: the whole state of an unfinished run as tensors and plain JSON, the last two of them."""
 
 from __future__ import annotations
 
-import json
+import hashlib
+import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors.torch
@@ -12,20 +14,29 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from kdbench.errors import UserError
-from kdbench.store.files import write_atomically
-from kdbench.store.records import Epoch
+from kdbench.store.files import move, write_atomically
+from kdbench.store.records import Basis, Damaged, Epoch, OtherFormat
+from kdbench.store.store import checkpoint_versions
+from kdbench.store.weights import tensors_sha256
 from kdbench.training.member import Member
+
+#: Of the file. Format 1 had no checksum.
+FORMAT = 2
 
 
 class Progress(BaseModel):
-    """How far a run has come: the next batch is `step` of `epoch`; `curve` holds the epochs behind it."""
+    """How far a run has come: the next batch is `step` of `epoch`; `curve` holds the epochs behind it.
 
-    model_config = ConfigDict(extra="forbid")
+    `basis` is what the first of these epochs rested on.
+    """
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
     run_id: str
     epoch: int = 1
     step: int = 0
     curve: list[Epoch] = []
+    basis: Basis | None = None
     train_seconds: float = 0.0
     test_seconds: float = 0.0
 
@@ -35,41 +46,79 @@ class Progress(BaseModel):
         return self.epoch, self.step
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was read and verified."""
+
+    path: Path
+    progress: Progress
+    tensors: dict[str, Tensor]
+
+
 def save_checkpoint(path: Path, member: Member, progress: Progress) -> None:
-    """Write a member's state; whatever was at `path` is replaced in one move."""
+    """Write a member's state; the checkpoint that was at `path` becomes the previous one."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in _state(member).items()}
-    metadata = {"progress": progress.model_dump_json()}
-    write_atomically(path, safetensors.torch.save(tensors, metadata))
+    text = progress.model_dump_json()
+    metadata = {"format": str(FORMAT), "sha256": _digest(tensors, text), "progress": text}
+    data = safetensors.torch.save(tensors, metadata)
+    newest, previous = checkpoint_versions(path)
+    if newest.exists():
+        move(newest, previous)
+    write_atomically(newest, data)
+
+
+def newest_checkpoint(path: Path, run_id: str) -> Checkpoint | None:
+    """The newest checkpoint of a run that verifies, or None. Says where that is not the newest there is."""
+    for candidate in checkpoint_versions(path):
+        if candidate.exists():
+            try:
+                return read_checkpoint(candidate, run_id)
+            except Damaged as damage:
+                logging.getLogger(__name__).warning(
+                    "checkpoint %s is damaged (%s): its run goes on from the one before, or anew", *damage.args
+                )
+    return None
 
 
 def read_progress(path: Path, run_id: str) -> Progress:
-    """How far the run of a checkpoint has come, from its header; a run without a checkpoint is at its beginning."""
-    if not path.exists():
-        return Progress(run_id=run_id)
+    """How far a run has come; one without a checkpoint that verifies is at its beginning."""
+    checkpoint = newest_checkpoint(path, run_id)
+    return checkpoint.progress if checkpoint else Progress(run_id=run_id)
+
+
+def read_checkpoint(path: Path, run_id: str | None = None) -> Checkpoint:
+    """A checkpoint from its file. Raises `Damaged` or `OtherFormat`."""
     try:
         with safe_open(path, "pt") as file:
-            progress = Progress.model_validate(json.loads((file.metadata() or {})["progress"]))
-    except (SafetensorError, OSError, ValidationError, ValueError, KeyError) as error:
-        raise _damaged(path, error) from None
-    if progress.run_id != run_id:
-        raise _damaged(path, ValueError(f"it belongs to run {progress.run_id}"))
-    return progress
-
-
-def load_checkpoint(path: Path, member: Member) -> None:
-    """Put a member into the state that `save_checkpoint` wrote."""
+            metadata = file.metadata() or {}
+            if metadata.get("format") != str(FORMAT):
+                raise OtherFormat(path, metadata.get("format"), FORMAT)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+    except (SafetensorError, OSError) as error:
+        raise Damaged(path, " ".join(str(error).split()) or type(error).__name__) from None
+    text = metadata.get("progress", "")
+    if metadata.get("sha256") != _digest(tensors, text):
+        raise Damaged(path, "its checksum does not hold")
     try:
-        tensors = safetensors.torch.load_file(path)
-        expected = _state(member)
-        if tensors.keys() != expected.keys():
-            raise ValueError("it holds other tensors than the run has")
-        with torch.no_grad():
-            for name, target in expected.items():
-                if target.shape != tensors[name].shape:
-                    raise ValueError(f"{name} has shape {tuple(tensors[name].shape)}, not {tuple(target.shape)}")
-                target.copy_(tensors[name])
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise _damaged(path, error) from None
+        progress = Progress.model_validate_json(text)
+    except ValidationError as error:
+        raise Damaged(path, f"its progress does not read: {error.errors()[0]['msg']}") from None
+    if run_id is not None and progress.run_id != run_id:
+        raise Damaged(path, f"it belongs to run {progress.run_id}")
+    return Checkpoint(path, progress, tensors)
+
+
+def load_checkpoint(checkpoint: Checkpoint, member: Member) -> None:
+    """Put a member into the state that `save_checkpoint` wrote. Raises `UserError` where it is of another network."""
+    expected = _state(member)
+    shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
+    if {name: tuple(tensor.shape) for name, tensor in checkpoint.tensors.items()} != shapes:
+        raise UserError(
+            f"checkpoint {checkpoint.path} holds other tensors than its run has; move it away, and the run starts anew."
+        )
+    with torch.no_grad():
+        for name, target in expected.items():
+            target.copy_(checkpoint.tensors[name])
 
 
 def _state(member: Member) -> dict[str, Tensor]:
@@ -79,8 +128,5 @@ def _state(member: Member) -> dict[str, Tensor]:
     return state | {"totals": member.totals, "first_fault": member.first_fault}
 
 
-def _damaged(path: Path, error: Exception) -> UserError:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return UserError(
-        f"checkpoint {path} cannot be used ({reason}); move it away and run again: its run then starts anew."
-    )
+def _digest(tensors: dict[str, Tensor], progress: str) -> str:
+    return hashlib.sha256(f"{tensors_sha256(tensors)}\n{progress}".encode()).hexdigest()

@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import torch
 
@@ -31,7 +31,7 @@ class Listener(Protocol):
     """What happens around training; the cohort knows no store and no screen."""
 
     def stop_requested(self) -> bool:
-        """Whether to stop after the present batch."""
+        """Whether to stop after the present batch, of training or of evaluation."""
 
     def epoch_ended(self, member: Member, epoch: Epoch) -> None:
         """A member has been trained and evaluated for one more epoch."""
@@ -114,27 +114,29 @@ class Cohort:
             if listener.stop_requested():
                 self._synchronise()
                 self._share("train_seconds", self._clock() - began)
-                self._interrupt(epoch, step + 1, listener)
+                self._stop(epoch, step + 1, listener)
         self._synchronise()
         self._share("train_seconds", self._clock() - began)
 
     def _end_epoch(self, epoch: int, listener: Listener) -> None:
         for member, progress in list(self.members.values()):
-            terms = member.end_epoch(self._samples)
             fault = member.fault()
             if fault:
                 self._leave(member, progress, listener, "diverged", Failure(reason=fault, epoch=epoch))
                 continue
             began = self._clock()
             try:
-                top1, loss = self._evaluate(member)
+                top1, loss = self._evaluate(member, listener)
                 diagnostics = self._diagnose(member)
+            except Interrupted:
+                self._stop(epoch, self._steps, listener)
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:
                 self._leave(member, progress, listener, "failed", failure_of(error, epoch))
                 continue
             progress.test_seconds += self._clock() - began
+            terms = member.end_epoch(self._samples)
             ended = Epoch(
                 epoch=epoch,
                 lr=member.run.recipe.lr_at(epoch),
@@ -152,10 +154,15 @@ class Cohort:
             else:
                 listener.checkpoint(member, progress, due=False)
 
-    def _evaluate(self, member: Member) -> tuple[float | None, float | None]:
+    def _evaluate(self, member: Member, listener: Listener) -> tuple[float | None, float | None]:
         if member.frozen:
             return None, None
-        return evaluate(member.deployed, self._dataset, self._test, member.run.recipe.autocast)
+
+        def go_on() -> None:
+            if listener.stop_requested():
+                raise Interrupted
+
+        return evaluate(member.deployed, self._dataset, self._test, member.run.recipe.autocast, go_on)
 
     def _diagnose(self, member: Member) -> dict[str, float]:
         if not diagnoses(member.method_class):
@@ -179,9 +186,11 @@ class Cohort:
         self._step.drop(member)
         listener.ended(member, progress, status, failure)
 
-    def _interrupt(self, epoch: int, step: int, listener: Listener) -> None:
+    def _stop(self, epoch: int, step: int, listener: Listener) -> NoReturn:
+        """Write every member as it stands after `step` batches of `epoch`; some may have been evaluated already."""
         for member, progress in self.members.values():
-            progress.epoch, progress.step = epoch, step
+            if progress.epoch == epoch:
+                progress.step = step
             listener.checkpoint(member, progress, due=True)
         raise Interrupted
 

@@ -1,5 +1,7 @@
 """Accuracy on a whole split, on the device."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -12,18 +14,27 @@ EVAL_BATCH = 500
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, dataset: Dataset, split: Split, autocast: torch.dtype) -> tuple[float, float]:
-    """(top-1 accuracy in per cent, mean cross-entropy) of `model` in eval mode; its training flag is left as it was."""
+def evaluate(
+    model: nn.Module, dataset: Dataset, split: Split, autocast: torch.dtype, go_on: Callable[[], None] = lambda: None
+) -> tuple[float, float]:
+    """(top-1 accuracy in per cent, mean cross-entropy) of `model` in eval mode; its training flag is left as it was.
+
+    `go_on` is called before each batch; what it raises ends the evaluation.
+    """
     was_training = model.training
     model.eval()
     device = split.labels.device
     correct = torch.zeros((), dtype=torch.int64, device=device)
     loss = torch.zeros((), dtype=torch.float64, device=device)
-    for images, labels in eval_batches(split, mean=dataset.mean, std=dataset.std, batch_size=EVAL_BATCH, device=device):
-        logits = forward(model, images, autocast).float()
-        correct += (logits.argmax(dim=1) == labels).sum()
-        loss += cross_entropy(logits, labels, reduction="sum")
-    model.train(was_training)
+    batches = eval_batches(split, mean=dataset.mean, std=dataset.std, batch_size=EVAL_BATCH, device=device)
+    try:
+        for images, labels in batches:
+            go_on()
+            logits = forward(model, images, autocast).float()
+            correct += (logits.argmax(dim=1) == labels).sum()
+            loss += cross_entropy(logits, labels, reduction="sum")
+    finally:
+        model.train(was_training)
     count = len(split.labels)
     return 100.0 * correct.item() / count, loss.item() / count
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -39,17 +40,30 @@ class CudaLanes:
     def warm_up(self, work: Work) -> None:
         outside = torch.cuda.current_stream(self._device)
         self._trunk.wait_stream(outside)
-        with torch.cuda.stream(self._trunk):
-            work()
-        outside.wait_stream(self._trunk)
+        try:
+            with torch.cuda.stream(self._trunk):
+                work()
+        finally:
+            outside.wait_stream(self._trunk)
 
     def capture(self, work: Work, generators: Sequence[torch.Generator]) -> Work:
         graph = torch.cuda.CUDAGraph()
         for generator in generators:
             graph.register_generator_state(generator)
-        # Other threads may go on calling CUDA while this one captures.
-        with torch.cuda.graph(graph, self._pool, self._trunk, capture_error_mode="thread_local"):
-            work()
+        reason: Exception | None = None
+        # The outer context because a capture that fails to end may leave its own stream the current one.
+        outside = torch.cuda.stream(torch.cuda.current_stream(self._device))
+        try:
+            # Other threads may go on calling CUDA while this one captures.
+            with outside, torch.cuda.graph(graph, self._pool, self._trunk, capture_error_mode="thread_local"):
+                try:
+                    work()
+                except Exception as error:
+                    reason = error
+                    raise
+        except Exception as error:
+            # Ending a broken capture raises once more, and hides why it broke: want of memory must stay just that.
+            raise reason or error from None
         return graph.replay
 
     def side_by_side(self, pieces: Sequence[Work]) -> None:
@@ -57,8 +71,18 @@ class CudaLanes:
         used = self._lanes[: len(pieces)]
         for lane in used:
             lane.wait_stream(trunk)
-        for number, piece in enumerate(pieces):
-            with torch.cuda.stream(used[number % len(used)]):
-                piece()
-        for lane in used:
-            trunk.wait_stream(lane)
+        try:
+            for number, piece in enumerate(pieces):
+                with torch.cuda.stream(used[number % len(used)]):
+                    piece()
+        except Exception:
+            # Memory that is freed now must not be written by what still runs. A broken capture cannot be joined.
+            with contextlib.suppress(RuntimeError):
+                _join(trunk, used)
+            raise
+        _join(trunk, used)
+
+
+def _join(trunk: torch.cuda.Stream, lanes: Sequence[torch.cuda.Stream]) -> None:
+    for lane in lanes:
+        trunk.wait_stream(lane)

@@ -163,6 +163,8 @@ class GraphedStep:
         for member in members:
             try:
                 self._record([member], drawn)
+            except torch.OutOfMemoryError:
+                raise
             except Exception as error:
                 faults.append((member, error))
         return faults

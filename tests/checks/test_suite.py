@@ -7,12 +7,19 @@ import pytest
 from kdbench.checks.findings import Finding
 from kdbench.checks.suite import CHECKS, Conformance, paper_pairs
 from kdbench.plugins import load_plugins
+from tests.gpu import CUDA, needs_gpu
 
 FILE = Path(__file__).with_name("broken.py")
 REGISTRY = load_plugins((FILE,))
 #: Networks of the quick grid: what is wrong shows on any pair.
 PAIR = "resnet14:resnet8"
 BROKEN = {name: method for name in REGISTRY.names("method") if hasattr(method := REGISTRY.method(name), "expected")}
+
+
+@needs_gpu
+@pytest.mark.parametrize("name", load_plugins().usable("method"))
+def test_built_in_methods_pass_on_a_gpu(name):
+    assert not failed(Conformance(REGISTRY, paper_pairs(REGISTRY, [PAIR]), CUDA).verify(name))
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from kdbench.execution.local import Summary
-from kdbench.store.records import Store
+from kdbench.store.store import Store
 from tests.cli.support import TINY_GRID, kdbench, tiny_grid
 from tests.gate.support import accuracies, baseline_of, expansion, fill, written
 
@@ -84,8 +84,11 @@ def test_a_missing_or_damaged_baseline_is_2(folder, content):
 
 def test_stale_runs_are_2_unless_only_read(folder):
     now(folder, accuracies(**MEANS))
+    store = Store(folder / "now")
+    stale = next(iter(store.find().records.values()))
+    store.write(stale.model_copy(update={"basis": stale.basis.model_copy(update={"numeric_version": 0})}))
     result = kdbench("check", "--baseline", folder / "b.json", "--results", folder / "now")
-    assert result.code == 2 and "other code than is installed" in result.err
+    assert result.code == 2 and f"stale, such as {stale.id} (kdbench computes differently since" in result.err
 
 
 def test_from_training_to_verdict(tmp_path):

@@ -5,7 +5,7 @@ import json
 import pytest
 from scipy import stats
 
-from kdbench.store.records import Store
+from kdbench.store.store import Store
 from tests.cli.support import kdbench
 from tests.gate.support import GRID, accuracies, baseline_of, expansion, fill, record, written
 

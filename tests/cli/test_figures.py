@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from kdbench.cells import Expansion
-from kdbench.execution.local import Options, execute
+from kdbench.execution.jobs import Options
+from kdbench.execution.local import execute
 from kdbench.execution.plan import make_plan
+from kdbench.execution.staleness import Present
 from kdbench.grid import load_grid
 from kdbench.plugins import load_plugins
-from kdbench.store.records import Store
+from kdbench.store.store import Store
 from tests.cli.support import TINY_GRID, kdbench, tiny_grid
 from tests.report.fabricate import expansion_of, fabricate
 
@@ -50,7 +52,7 @@ def kept(tmp_path_factory):
     chosen = load_grid(str(grid), registry)
     source = registry.dataset(chosen.dataset)
     expansion = Expansion(chosen, registry, source.info(None))
-    plan = make_plan((run for cell in expansion.cells for run in cell.runs), store)
+    plan = make_plan((run for cell in expansion.cells for run in cell.runs), store, Present(registry))
     how = Options(device=torch.device("cpu"), workers=1, dataset_spec=chosen.dataset, keep_final=True)
     summary = execute(plan, store, registry, source.load(None), how)
     assert summary.count("done") == 3

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kdbench.store.records import Store
+from kdbench.store.store import Store
 from tests.cli.support import kdbench
 from tests.gate.support import accuracies, expansion, fill
 

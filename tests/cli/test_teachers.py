@@ -65,7 +65,7 @@ def test_import_measures_where_the_data_are_and_a_grid_uses_it(tmp_path):
     assert run.code == 0, run.err
     assert "0 teachers, 0 to train first" in run.out
     (record,) = [json.loads(path.read_text()) for path in (tmp_path / "results" / "records").glob("*.json")]
-    assert record["teacher_sha256"] in result.out and record["teacher_top1"] is not None
+    assert record["basis"]["teacher_sha256"] in result.out and record["teacher_top1"] is not None
 
 
 def test_import_never_overwrites(tmp_path):

@@ -2,7 +2,7 @@
 
 import torch
 
-from kdbench.store.records import Store
+from kdbench.store.store import Store
 from kdbench.training.step import EagerStep
 from tests.training.support import outcome, runs, train
 

@@ -9,7 +9,9 @@ from kdbench.gate.baseline import Baseline, freeze, write_baseline
 from kdbench.grid import load_grid
 from kdbench.plugins import load_plugins
 from kdbench.run import Run
-from kdbench.store.records import Cost, Epoch, Failure, Record, Source, Store
+from kdbench.store.records import Cost, Epoch, Failure, Record, Source
+from kdbench.store.store import Store
+from tests.support import present_basis
 
 #: A mean accuracy for each cell, and how its seeds differ from it.
 SPREAD = {0: -0.1, 1: 0.0, 2: 0.1}
@@ -43,7 +45,7 @@ def record(run: Run, top1: float, status: str = "done", **changes: object) -> Re
         "curve": (Epoch(epoch=1, lr=0.1, loss=1.0, terms={}, test_top1=top1, test_loss=1.0),) if done else (),
         "failure": None if done else Failure(reason="made up", epoch=1),
         "weights_sha256": hashlib.sha256(f"{run.id} {top1}".encode()).hexdigest() if done else None,
-        "data_sha256": "d" * 64,
+        "basis": present_basis(run, "d" * 64),
         "source": Source(module="made.up", distribution="kdbench", version="0", sha256="5" * 64),
         "cost": Cost(
             train_seconds=10.0 + run.seed,
@@ -80,7 +82,7 @@ def accuracies(**means: float) -> dict[str, dict[int, float]]:
 
 def baseline_of(store: Store, cells: Expansion, margin: float = 0.3) -> Baseline:
     """All records of the store, frozen."""
-    return freeze(cells, {found.id: found for found in store.records()}, {}, margin)
+    return freeze(cells, store.find().records, {}, margin)
 
 
 def written(baseline: Baseline, path: Path) -> Path:

@@ -12,8 +12,9 @@ from kdbench.gate.junit import junit
 from kdbench.gate.rerun import open_bench, refuse_stale
 from kdbench.gate.text import text
 from kdbench.plugins import load_plugins
-from kdbench.store.records import Store
+from kdbench.store.store import Store
 from tests.gate.support import GRID, accuracies, baseline_of, expansion, fill, record, written
+from tests.support import present_basis
 
 MEANS = {"student": 90.0, "kd": 92.0, "dkd": 91.0}
 
@@ -99,13 +100,16 @@ def test_the_margin_is_the_baselines_unless_given(tmp_path, cells, baseline):
 
 def test_other_data_are_refused(tmp_path, cells, baseline):
     store = Store(tmp_path / "now")
-    store.write(record(cells.cells[0].runs[0], 90.0, data_sha256="e" * 64))
+    store.write(record(cells.cells[0].runs[0], 90.0, basis=present_basis(cells.cells[0].runs[0], "e" * 64)))
     with pytest.raises(UserError, match="made on other data"):
         check(bench(baseline, store.root))
 
 
-def test_runs_of_other_code_are_refused_before_training(tmp_path, baseline):
-    with pytest.raises(UserError, match="other code than is installed"):
+def test_runs_of_other_code_are_refused_before_training(tmp_path, cells, baseline):
+    run = cells.cells[0].runs[0]
+    old = present_basis(run, "d" * 64).model_copy(update={"sources": {"kdbench_methods.student": "0" * 64}})
+    Store(tmp_path / "before").write(record(run, 90.0, basis=old))
+    with pytest.raises(UserError, match=f"stale, such as {run.id} .code has changed: .*kdbench_methods.student"):
         refuse_stale(bench(baseline, tmp_path / "before"))
     refuse_stale(bench(baseline, tmp_path / "empty"))
 

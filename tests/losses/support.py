@@ -73,11 +73,11 @@ def outputs(result: Any) -> tuple[Tensor, ...]:
 
 def weighted(result: Any) -> Tensor:
     """The sum of all outputs under `UPSTREAM`; per-sample outputs with weights of their own."""
-    total = torch.zeros(())
+    parts = []
     for weight, x in zip(UPSTREAM, outputs(result), strict=False):
         rows = torch.arange(1, x.numel() + 1, device=x.device).view_as(x) if x.dim() else 1
-        total = total.to(x) + weight * (x * rows).sum()
-    return total
+        parts.append(weight * (x * rows).sum())
+    return torch.stack(parts).sum()
 
 
 def run(function: Callable[..., Any], args: Sequence[Any], **options: Any) -> tuple[list[Tensor], list[Tensor]]:

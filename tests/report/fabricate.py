@@ -11,6 +11,10 @@ from kdbench.grid import Selection, load_grid
 from kdbench.plugins import Registry, load_plugins
 from kdbench.run import Run
 from kdbench.store.records import Cost, Epoch, Failure, Record, Source
+from tests.support import present_basis
+
+#: Of every run, so that a teacher's are those that its students' records name.
+WEIGHTS = "ab" * 32
 
 ENVIRONMENT = {
     "packages": {"kdbench": "0.1.0", "torch": "2.11.0", "numpy": "2.2.0"},
@@ -68,7 +72,7 @@ def record(run: Run, registry: Registry, *, top1: float | None = None) -> Record
                 diagnostics={"first": 0.3 + 0.1 * dice.random(), "second": 0.6} if len(weights) > 3 else {},
             )
         )
-    return Record(**_common(run), status="done", curve=tuple(curve), cost=_cost(dice), weights_sha256="ab" * 32)
+    return Record(**_common(run), status="done", curve=tuple(curve), cost=_cost(dice), weights_sha256=WEIGHTS)
 
 
 def failure(run: Run, registry: Registry, status: str) -> Record:
@@ -95,9 +99,8 @@ def _common(run: Run) -> dict[str, object]:
     return {
         "id": run.id,
         "run": run,
-        "teacher_sha256": "cd" * 32 if run.teacher else None,
+        "basis": present_basis(run, "ef" * 32, WEIGHTS if run.teacher else None),
         "teacher_top1": 75.61 if run.teacher else None,
-        "data_sha256": "ef" * 32,
         "source": Source(module="made.up", distribution="kdbench", version="0.1.0", sha256="01" * 32),
         "environment": ENVIRONMENT,
         "command": "kdbench run --grid made-up",

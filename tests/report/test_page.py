@@ -130,7 +130,8 @@ def test_runs_of_different_teachers_are_warned_of():
     expansion = expansion_of("quick", methods=("student", "kd", "dskd"))
     records = fabricate(expansion)
     one = expansion.cells[-1].runs[0].id
-    records[one] = records[one].model_copy(update={"teacher_sha256": "99" * 32})
+    basis = records[one].basis.model_copy(update={"teacher_sha256": "99" * 32})
+    records[one] = records[one].model_copy(update={"basis": basis})
     text = page(expansion, records, with_figures=False)
     assert "its runs had 2 different teachers" in text
     assert "different teachers" not in page(expansion, fabricate(expansion), with_figures=False)

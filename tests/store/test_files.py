@@ -5,6 +5,7 @@ import stat
 
 import pytest
 
+from kdbench.errors import UserError
 from kdbench.store.files import write_atomically
 
 
@@ -24,7 +25,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(UserError, match=r"b\.json cannot be written \(no space left on device\)"):
         write_atomically(path, b"two")
     assert path.read_bytes() == b"one"
     assert list(tmp_path.iterdir()) == [path]

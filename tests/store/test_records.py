@@ -6,7 +6,8 @@ import math
 import pytest
 
 from kdbench.errors import UserError
-from kdbench.store.records import Epoch, Store
+from kdbench.store.records import Epoch
+from kdbench.store.store import Store
 from tests.training.support import runs, train
 
 
@@ -19,7 +20,7 @@ def test_a_record_reads_as_it_was_written(record, tmp_path):
     store = Store(tmp_path)
     store.write(record)
     assert store.record(record.id) == record
-    assert store.records() == [record]
+    assert store.find().records == {record.id: record}
     assert store.record("0" * 16) is None
 
 
@@ -49,7 +50,7 @@ def test_a_damaged_record_is_named(record, tmp_path, damage):
     store = Store(tmp_path)
     store.write(record)
     store.record_path(record.id).write_bytes(damage)
-    with pytest.raises(UserError, match=r"record .*json is damaged .*move it away and run again"):
+    with pytest.raises(UserError, match=r"json is damaged .*`kdbench results repair`"):
         store.record(record.id)
 
 
@@ -57,5 +58,5 @@ def test_a_record_under_another_name_is_refused(record, tmp_path):
     store = Store(tmp_path)
     store.write(record)
     store.record_path(record.id).rename(store.record_path("f" * 16))
-    with pytest.raises(UserError, match="does not hold the run its name says"):
+    with pytest.raises(UserError, match="it holds run"):
         store.record("f" * 16)

@@ -7,12 +7,14 @@ import torch
 from kdbench.cells import Expansion
 from kdbench.data.augment import Augmentation
 from kdbench.data.dataset import Dataset, Split, make_dataset
+from kdbench.execution.jobs import Options
 from kdbench.execution.trainer import Trainer
 from kdbench.grid import Grid, Row, Table
 from kdbench.plugins import Registry, load_plugins
 from kdbench.recipe import Recipe
 from kdbench.run import Run
-from kdbench.store.records import Record, Store
+from kdbench.store.records import Record
+from kdbench.store.store import Store
 from kdbench.training.cohort import Interrupted
 
 CPU = torch.device("cpu")
@@ -63,10 +65,7 @@ def trainer(folder: Path, *, stop_after: int = 0, registry: Registry | None = No
         Store(folder),
         registry,
         noise_dataset(),
-        CPU,
-        imported={},
-        checkpoint_seconds=1e9,
-        command="test",
+        Options(CPU, checkpoint_seconds=1e9, command="test"),
         stop_requested=Stop(stop_after),
         emit=registry.notify,
     )

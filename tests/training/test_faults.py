@@ -5,7 +5,7 @@ from torch.nn.functional import cross_entropy
 
 import kdbench
 from kdbench.plugins import load_plugins
-from kdbench.store.records import Store
+from kdbench.store.store import Store
 from tests.training.support import outcome, runs, train
 
 

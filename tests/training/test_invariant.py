@@ -4,7 +4,7 @@ import pytest
 
 from kdbench.execution.plan import cohorts
 from kdbench.plugins import load_plugins
-from kdbench.store.records import Store
+from kdbench.store.store import Store
 from tests.training.support import outcome, runs, train, train_interrupted
 
 BUILTIN = load_plugins().usable("method")

@@ -5,8 +5,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kdbench.data.batches import Batches
+from kdbench.model import place
 from kdbench.plugins import load_plugins
-from kdbench.training.lanes import CudaLanes
+from kdbench.recipe import Precision
 from kdbench.training.member import FrozenTeacher, Member, teacher_outputs
 from kdbench.training.step import EagerStep, GraphedStep, Lockstep
 from tests.training.lanes import FakeLanes
@@ -15,13 +16,13 @@ from tests.training.support import CPU, RECIPE, noise_dataset, outcome, runs, tr
 METHODS = ("kd", "dskd", "crd", "simkd", "student")
 
 
-def lockstep(*methods: str, device: torch.device = CPU) -> Lockstep:
+def lockstep(*methods: str, device: torch.device = CPU, precision: Precision = "fp32") -> Lockstep:
     """Members on the noise data set with an untrained teacher; the first epoch drawn."""
     registry, data = load_plugins(), noise_dataset()
-    group = runs(*methods)
+    group = runs(*methods, recipe=RECIPE.model_copy(update={"precision": precision}))
     architecture = registry.architecture(group[0].teacher.architecture if group[0].teacher else "resnet14")
     torch.manual_seed(0)
-    network = architecture.build(4).eval().requires_grad_(False).to(device)
+    network = place(architecture.build(4).eval().requires_grad_(False), device)
     teacher = FrozenTeacher(network, architecture.shapes(4, 8), "", None)
     members = [Member(run, registry, data, teacher if run.teacher else None, None, device) for run in group]
     batches = Batches(
@@ -118,6 +119,16 @@ def test_out_of_memory_is_nobodys_fault(monkeypatch):
             build(work)(1, 0)
 
 
+def test_out_of_memory_while_the_culprit_is_sought_is_nobodys_fault():
+    errors = iter([RuntimeError("capture failed"), torch.OutOfMemoryError("CUDA out of memory.")])
+
+    def on_capture(piece):
+        raise next(errors)
+
+    with pytest.raises(torch.OutOfMemoryError):
+        GraphedStep(lockstep("kd"), FakeLanes(on_capture))(1, 0)
+
+
 def test_teacher_computes_only_what_members_declare(monkeypatch):
     asked = []
 
@@ -138,20 +149,6 @@ def test_a_replayed_step_reads_nothing_on_the_host():
     step(1, 0)
     with _NoReading():
         step(1, 1)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_graph_equals_eager_on_cuda():
-    device = torch.device("cuda")
-    eager, captured = lockstep(*METHODS[:4], device=device), lockstep(*METHODS[:4], device=device)
-    steps = EagerStep(eager), GraphedStep(captured, CudaLanes(device, 3))
-    for number in range(3):
-        for step in steps:
-            assert step(1, number) == []
-    for one, other in zip(eager.members, captured.members, strict=True):
-        for a, b in zip(one.snapshot(), other.snapshot(), strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
 
 
 class _NoReading(TorchDispatchMode):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kdbench.report.figures.style import COLOURS, INK, RULE, styled
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
 _VARIABLES = {INK: "currentColor", RULE: "var(--rule)"} | {c: f"var(--s{i})" for i, c in enumerate(COLOURS)}
 _VARIABLES["#ffffff"] = "var(--page)"
-_ID = re.compile(r' id="([^"]*)"')
 _SERIES = re.compile(r"series-(\d+)$")
 
 
@@ -25,7 +25,7 @@ class StyleSheet:
 
     def classes(self, svg: str) -> str:
         """`svg` with classes for its styles."""
-        return re.sub(r'style="([^"]*)"', lambda found: f'class="{self._class(found[1])}"', svg)
+        return _in_tags(r'style="([^"]*)"', lambda found: f'class="{self._class(found[1])}"', svg)
 
     def _class(self, style: str) -> str:
         return self._classes.setdefault(style, f"k{len(self._classes)}")
@@ -55,6 +55,11 @@ def inline_svg(figure: Figure, prefix: str, label: str, styles: StyleSheet) -> s
     return styles.classes(svg)
 
 
+def _in_tags(pattern: str, replacement: Callable[[re.Match[str]], str], svg: str) -> str:
+    """`re.sub` inside tags alone: a label that looks like an attribute stays a label."""
+    return re.sub(r"<[^>]*>", lambda tag: re.sub(pattern, replacement, tag[0]), svg)
+
+
 def _own_ids(svg: str, prefix: str) -> str:
     """Ids that something refers to get the prefix, those of series become `data-row`, the others go."""
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
@@ -65,8 +70,8 @@ def _own_ids(svg: str, prefix: str) -> str:
             return f' data-row="{series[1]}"'
         return f' id="{names[found[1]]}"' if found[1] in names else ""
 
-    svg = _ID.sub(renamed, svg)
-    return re.sub(r'(url\(#|href="#)([^)"]+)', lambda found: found[1] + names[found[2]], svg)
+    svg = _in_tags(r' id="([^"]*)"', renamed, svg)
+    return _in_tags(r'(url\(#|href="#)([^)"]+)', lambda found: found[1] + names[found[2]], svg)
 
 
 def _shorter(svg: str) -> str:

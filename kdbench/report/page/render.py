@@ -22,6 +22,7 @@ from kdbench.report.page.evidence import parts
 from kdbench.report.page.provenance import declined, provenance
 from kdbench.report.page.sheets import sheets
 from kdbench.report.results import cell_results
+from kdbench.report.words import not_comparable
 from kdbench.store.records import Record
 
 #: A curve on the page has at most so many points, which is what a screen shows of it.
@@ -101,6 +102,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.globals["asset"] = lambda name: (folder / name).read_text(encoding="utf-8")
     environment.filters["points"] = _points
+    environment.filters["not_comparable"] = not_comparable
     environment.filters["signed"] = lambda value: f"{value:+.2f}".replace("-", "−")
     return environment
 

@@ -54,10 +54,10 @@ class PageRow:
 
 @dataclass
 class PageTable:
-    """A table with its columns and rows. `index` tells its figures apart from those of others."""
+    """A table with its columns and rows. `elsewhere` is the paper's data set where that is another than ours."""
 
     table: Table
-    native: bool
+    elsewhere: str | None
     switches: list[str]
     columns: list[Column]
     rows: list[PageRow]
@@ -87,7 +87,7 @@ def sheets(expansion: Expansion, results: list[CellResult], records: Mapping[str
         tables.append(
             PageTable(
                 table=table,
-                native=any(r.published for r in found) or not table.paper,
+                elsewhere=found[0].elsewhere,
                 switches=list(dict.fromkeys(switch for row in table.rows for switch in row.marks)),
                 columns=[_column(pair, found) for pair in table.pairs],
                 rows=[_row(table, index, cells) for index in range(len(table.rows))],

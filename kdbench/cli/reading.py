@@ -1,0 +1,49 @@
+"""Records as commands that train nothing read them: what is damaged or stale is said and left out."""
+
+from __future__ import annotations
+
+import typer
+
+from kdbench.cells import distinct
+from kdbench.cli.session import Session
+from kdbench.execution.plan import Plan, make_plan
+from kdbench.execution.staleness import Present
+from kdbench.store.records import Record
+
+#: How many run ids a sentence names.
+NAMED = 3
+
+
+def plan_of(session: Session, data_sha256: str | None = None) -> Plan:
+    """The plan of the session's grid against its results folder."""
+    runs = distinct(run for cell in session.expansion.cells for run in cell.runs)
+    return make_plan(runs, session.store, Present(session.registry, data_sha256))
+
+
+def readable_records(session: Session, keep_stale: bool) -> dict[str, Record]:
+    """The records of the results folder by run id, the grid's stale ones among them only if they are to be kept."""
+    found, plan = session.store.find(), plan_of(session)
+    for damage in found.damaged:
+        typer.echo(f"kdbench: warning: {damage}", err=True)
+    stale = {run_id: why for run_id, why in plan.stale.items() if run_id in found.records}
+    if stale:
+        what = "shown as they are" if keep_stale else "left out"
+        hint = (
+            "" if keep_stale else "; show them with --keep stale, or train them again with `kdbench run --rerun stale`"
+        )
+        typer.echo(f"kdbench: warning: {describe_stale(stale)}: {what}{hint}.", err=True)
+    return {run_id: record for run_id, record in found.records.items() if keep_stale or run_id not in stale}
+
+
+def describe_stale(stale: dict[str, str]) -> str:
+    """How many results are stale, why, and some of their run ids."""
+    reasons: dict[str, list[str]] = {}
+    for run_id, why in stale.items():
+        reasons.setdefault(why, []).append(run_id)
+    parts = [f"{len(ids)} because {why} ({_few(ids)})" for why, ids in reasons.items()]
+    return f"{len(stale)} results are stale: {'; '.join(parts)}"
+
+
+def _few(run_ids: list[str]) -> str:
+    shown = ", ".join(run_ids[:NAMED])
+    return shown if len(run_ids) <= NAMED else f"{shown} and {len(run_ids) - NAMED} more"

@@ -1,0 +1,62 @@
+"""`kdbench results`: look after a results folder."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from kdbench.cli.options import RESULTS, ResultsOption
+from kdbench.errors import UserError
+from kdbench.execution import upkeep
+from kdbench.store.store import Store
+
+app = typer.Typer(help="Verify, repair and clean a results folder.", no_args_is_help=True)
+
+
+@app.command()
+def check(results: ResultsOption = RESULTS) -> None:
+    """Verify every record, checkpoint and weights file; exit 1 if anything is damaged. Changes nothing."""
+    store = _opened(results)
+    found = list(upkeep.problems(store))
+    for problem in found:
+        print(f"{problem.path}: {problem.what}")
+    print(f"{results}: {len(store.find().records)} sound records, {len(found)} problems")
+    if found:
+        print(
+            f"`kdbench results repair --results {results}` sets damaged files aside, for their runs to be trained again"
+        )
+        raise typer.Exit(1)
+
+
+@app.command()
+def repair(results: ResultsOption = RESULTS) -> None:
+    """Set damaged files aside in the folder `damaged`; the next `kdbench run` trains their runs again."""
+    done = upkeep.repair(_opened(results))
+    for problem, places in done:
+        print(f"{problem.path}: {problem.what}; set aside: {', '.join(map(str, places))}")
+    print(f"{results}: {len(done)} problems repaired")
+
+
+@app.command()
+def gc(
+    results: ResultsOption = RESULTS,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+) -> None:
+    """Remove what nothing needs: half-written files, claims of processes that are gone, checkpoints of finished runs.
+
+    Records, weights, and what was set aside stay.
+    """
+    paths = upkeep.leftovers(_opened(results))
+    for path in paths:
+        print(path)
+    if dry_run:
+        print(f"{results}: {len(paths)} files would be removed")
+    else:
+        print(f"{results}: {len(paths)} files removed, {upkeep.collect(paths) / 1e6:.1f} MB")
+
+
+def _opened(results: ResultsOption) -> Store:
+    if not results.is_dir():
+        raise UserError(f"results folder {results} does not exist; give --results.")
+    return Store(results)

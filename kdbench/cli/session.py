@@ -1,0 +1,108 @@
+"""A grid opened on its data set and results folder, and the options of every command that works on one."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from kdbench.cells import Expansion
+from kdbench.cli import options
+from kdbench.cli.options import (
+    default_data_dir,
+    imported_teachers,
+    parse_seeds,
+    parse_settings,
+    registry_with,
+    words,
+)
+from kdbench.data.dataset import DatasetSource
+from kdbench.grid import Selection, load_grid
+from kdbench.plugins import Registry
+from kdbench.store.store import Store
+from kdbench.validation import validated
+
+
+@dataclass(frozen=True)
+class Session:
+    """A grid opened on its data set and results folder."""
+
+    registry: Registry
+    source: DatasetSource
+    data_dir: Path | None
+    expansion: Expansion
+    store: Store
+    imported: dict[str, Path]
+    plugin_files: tuple[Path, ...] = ()
+
+
+def open_session(
+    grid: options.GridOption,
+    tables: options.TablesOption = "",
+    pairs: options.PairsOption = "",
+    methods: options.MethodsOption = "",
+    seeds: options.SeedsOption = "",
+    dataset: options.DatasetOption = "",
+    data_dir: options.DataDirOption = None,
+    settings: options.SetOption = None,
+    precision: options.PrecisionOption = "",
+    results: options.ResultsOption = options.RESULTS,
+    plugin: options.PluginOption = None,
+    teacher: options.TeacherOption = None,
+) -> Session:
+    """Everything the shared options say. Raises `UserError` for whatever is wrong with them."""
+    registry = registry_with(plugin)
+    recipe, params = parse_settings(settings or [])
+    if precision:
+        recipe["precision"] = precision
+    selection = validated(
+        Selection,
+        {
+            "tables": words(tables),
+            "pairs": words(pairs),
+            "methods": words(methods),
+            "seeds": parse_seeds(seeds),
+            "dataset": dataset or None,
+            "recipe": recipe,
+            "params": {registry.method(name).name: values for name, values in params.items()},
+        },
+        "command line",
+    )
+    chosen = load_grid(grid, registry, selection)
+    source = registry.dataset(chosen.dataset)
+    data_dir = data_dir or default_data_dir()
+    imported = imported_teachers(teacher or [], registry)
+    digests = {architecture: digest for architecture, (digest, _) in imported.items()}
+    expansion = Expansion(chosen, registry, source.info(data_dir), digests)
+    files = tuple(plugin or ())
+    return Session(registry, source, data_dir, expansion, Store(results), dict(imported.values()), files)
+
+
+def with_session(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose first parameter is a session, with the options of `open_session` in its place.
+
+    A parameter that both have is the command's own, and reaches both.
+    """
+    own = list(inspect.signature(command).parameters.values())[1:]
+    shared = inspect.signature(open_session).parameters.values()
+    hints = get_type_hints(open_session, include_extras=True) | get_type_hints(command, include_extras=True)
+    named = {parameter.name: parameter for parameter in (*shared, *own)}
+    # Keyword-only, so that one without a default may follow one with.
+    parameters = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[parameter.name])
+        for parameter in named.values()
+    ]
+
+    @functools.wraps(command)
+    def opened(**values: Any) -> None:
+        session = open_session(**{parameter.name: values[parameter.name] for parameter in shared})
+        command(session, **{parameter.name: values[parameter.name] for parameter in own})
+
+    opened.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    opened.__annotations__ = {parameter.name: hints[parameter.name] for parameter in parameters}
+    # Else typer would read the command's own signature.
+    del opened.__wrapped__
+    return opened

@@ -1,0 +1,62 @@
+"""Stale results: those that the present code, data or teacher might not give again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kdbench.plugins import Registry
+from kdbench.run import NUMERIC_VERSION, Run
+from kdbench.sources import module_of, source_digests
+from kdbench.store.records import Basis, Record
+from kdbench.training.member import method_of
+
+
+class Present:
+    """What results would rest on now. `data_sha256` is None while the data are not loaded, and then not compared."""
+
+    def __init__(self, registry: Registry, data_sha256: str | None = None):
+        self._registry = registry
+        self._data_sha256 = data_sha256
+        self._digests: dict[str, dict[str, str]] = {}
+
+    def basis(self, run: Run, data_sha256: str, teacher_sha256: str | None, pre_stage_sha256: str | None) -> Basis:
+        """The basis of a run that is trained now."""
+        return Basis(
+            numeric_version=NUMERIC_VERSION,
+            data_sha256=data_sha256,
+            teacher_sha256=teacher_sha256,
+            pre_stage_sha256=pre_stage_sha256,
+            sources=self._sources(run),
+        )
+
+    def why_stale(self, run: Run, basis: Basis, records: Mapping[str, Record]) -> str | None:
+        """Why a result with that basis is stale, or None. `records` holds teachers' and pre-stages', by run id."""
+        if basis.numeric_version != NUMERIC_VERSION:
+            return (
+                f"kdbench computes differently since (numeric version {basis.numeric_version}, now {NUMERIC_VERSION})"
+            )
+        now = self._sources(run)
+        changed = sorted(name for name in {*basis.sources, *now} if basis.sources.get(name) != now.get(name))
+        if changed:
+            return f"code has changed: {', '.join(changed)}"
+        if self._data_sha256 not in (None, basis.data_sha256):
+            return "the data set has changed"
+        trained_by = run.teacher.trained_by if run.teacher else None
+        for needed, sha256 in ((trained_by, basis.teacher_sha256), (run.pre_stage, basis.pre_stage_sha256)):
+            record = records.get(needed.id) if needed else None
+            if needed is None or record is None:
+                continue
+            if record.weights_sha256 != sha256:
+                return f"its {needed.title} was trained again"
+            why = self.why_stale(needed, record.basis, records)
+            if why:
+                return f"its {needed.title} is stale ({why})"
+        return None
+
+    def _sources(self, run: Run) -> dict[str, str]:
+        method, _ = method_of(run, self._registry)
+        architecture = self._registry.architecture(run.student)
+        modules = {module_of(method), module_of(architecture.builder)}
+        for module in modules - self._digests.keys():
+            self._digests[module] = source_digests(module)
+        return dict(sorted(item for module in modules for item in self._digests[module].items()))

@@ -1,0 +1,145 @@
+"""Claims: several processes on one results folder share the work, and nobody waits on a lock.
+
+A claim is a file `claims/RUN.N` that only one process can create. Its owner touches it while it works. Where the
+touching stops, whoever saw that creates `RUN.N+1`: of several, one succeeds, and the highest number counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from kdbench.errors import UserError
+from kdbench.store.files import create_exclusively, remove
+
+#: How often an owner touches its claims, and how long they may lie untouched before they are taken over, in seconds.
+BEAT_SECONDS = 5.0
+LEASE_SECONDS = 60.0
+
+
+class Claims:
+    """The claims of one process on the runs of a results folder; inside its context they are kept alive.
+
+    `clock` gives seconds that never go back.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic):
+        self._folder = folder
+        self._clock = clock
+        self._mine: dict[str, Path] = {}
+        #: Of others' claims: when they were last touched, by their file's clock, and when by ours that was first seen.
+        self._seen: dict[Path, tuple[float, float]] = {}
+        self._leave = threading.Event()
+        self._beating = threading.Thread(target=self._keep_alive, daemon=True)
+
+    def __enter__(self) -> Claims:
+        self._beating.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave.set()
+        self._beating.join()
+        self.release(list(self._mine))
+
+    def take(self, run_ids: Iterable[str]) -> list[str]:
+        """Claim what is free; those of the runs that are now this process's."""
+        return [run_id for run_id in run_ids if self._take(run_id)]
+
+    def release(self, run_ids: Iterable[str]) -> None:
+        """Give runs free."""
+        for run_id in run_ids:
+            # One that stays behind does not outlive this process.
+            with contextlib.suppress(OSError, UserError):
+                remove(self._mine.pop(run_id))
+
+    def owner(self, run_id: str) -> str | None:
+        """Who holds a run, in words; None where nobody does."""
+        newest = self._newest(run_id)
+        if newest is None or not self._alive(newest):
+            return None
+        owner = _read(newest)
+        return f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"
+
+    def abandoned(self) -> list[Path]:
+        """Claims that do not count any more: outnumbered, or their owner is known to be gone."""
+        paths = [path for path in self._folder.glob("*.*") if path.suffix[1:].isdigit()]
+        return [path for path in paths if path != self._newest(path.stem) or not self._alive(path)]
+
+    def _take(self, run_id: str) -> bool:
+        newest = self._newest(run_id)
+        if newest and self._alive(newest):
+            return False
+        path = self._folder / f"{run_id}.{int(newest.suffix[1:]) + 1 if newest else 1}"
+        if not create_exclusively(path, json.dumps(_myself()).encode()):
+            return False
+        self._mine[run_id] = path
+        return True
+
+    def _newest(self, run_id: str) -> Path | None:
+        numbered = [path for path in self._folder.glob(f"{run_id}.*") if path.suffix[1:].isdigit()]
+        return max(numbered, key=lambda path: int(path.suffix[1:]), default=None)
+
+    def _alive(self, claim: Path) -> bool:
+        """Whether the owner of a claim works on: a process of this machine is looked for, others are watched."""
+        owner, machine = _read(claim), _machine()
+        if machine is not None and owner.get("machine") == machine:
+            return owner.get("started") == _started(owner.get("pid"))
+        try:
+            touched = claim.stat().st_mtime
+        except OSError:
+            return False
+        now = self._clock()
+        before, since = self._seen.get(claim, (None, now))
+        if touched != before:
+            since = now
+        self._seen[claim] = touched, since
+        # Between two looks, by this process's own clock: those of two hosts may differ.
+        return now - since < LEASE_SECONDS
+
+    def _keep_alive(self) -> None:
+        while not self._leave.wait(BEAT_SECONDS):
+            for path in list(self._mine.values()):
+                # A folder that is gone for a while: the claim may be lost, the work is not.
+                with contextlib.suppress(OSError):
+                    os.utime(path)
+
+
+def _read(claim: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(claim.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _myself() -> dict[str, Any]:
+    pid = os.getpid()
+    return {"host": socket.gethostname(), "pid": pid, "machine": _machine(), "started": _started(pid)}
+
+
+def _machine() -> str | None:
+    """This boot of this machine and its space of process numbers; None where the system does not tell."""
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return None
+
+
+def _started(pid: object) -> str | None:
+    """When a process of this machine began, in ticks since boot; None if there is none (a zombie is none)."""
+    try:
+        # The name, in parentheses, may hold anything.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[19]

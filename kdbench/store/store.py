@@ -1,0 +1,88 @@
+"""The results folder: what lies where in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kdbench.store.files import free_name, move, remove, write_atomically
+from kdbench.store.records import Damaged, Record, dump_record, read_record
+
+
+@dataclass
+class Found:
+    """Records by run id, and what is wrong with the files that are none."""
+
+    records: dict[str, Record] = field(default_factory=dict)
+    damaged: list[Damaged] = field(default_factory=list)
+
+
+class Store:
+    """A results folder.
+
+    `records/ID.json`; `checkpoints`, `weights` and, if asked for, `final/ID.safetensors`; `claims/ID.N` while a process
+    trains the run; `damaged/` and `replaced/` hold what was set aside.
+    """
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def record_path(self, run_id: str) -> Path:
+        """Where the record of a run lies."""
+        return self.root / "records" / f"{run_id}.json"
+
+    def checkpoint_path(self, run_id: str) -> Path:
+        """Where the state of an unfinished run lies."""
+        return self.root / "checkpoints" / f"{run_id}.safetensors"
+
+    def weights_path(self, run_id: str) -> Path:
+        """Where the deployed weights of a finished run lie."""
+        return self.root / "weights" / f"{run_id}.safetensors"
+
+    def final_path(self, run_id: str) -> Path:
+        """Where the whole state of a finished run lies, its method's own modules included, if it was to be kept."""
+        return self.root / "final" / f"{run_id}.safetensors"
+
+    @property
+    def claims(self) -> Path:
+        """Where processes say what they train."""
+        return self.root / "claims"
+
+    def record(self, run_id: str) -> Record | None:
+        """The record of a run, or None; `UserError` if the file is there but damaged or of another format."""
+        path = self.record_path(run_id)
+        return read_record(path) if path.exists() else None
+
+    def find(self) -> Found:
+        """All records. A damaged one hides no other; `UserError` for one of another format."""
+        found = Found()
+        for path in sorted((self.root / "records").glob("*.json")):
+            try:
+                found.records[path.stem] = read_record(path)
+            except Damaged as damage:
+                found.damaged.append(damage)
+        return found
+
+    def write(self, record: Record) -> None:
+        """Keep a record, then drop the checkpoints of its run: from here on the run is finished."""
+        write_atomically(self.record_path(record.id), dump_record(record))
+        for path in checkpoint_versions(self.checkpoint_path(record.id)):
+            remove(path)
+
+    def set_aside(self, path: Path, folder: str) -> Path:
+        """Move a file out of the way, into `damaged` or `replaced`; nothing there is overwritten. Its new place."""
+        target = free_name(self.root / folder / path.name)
+        move(path, target)
+        return target
+
+    def start_anew(self, run_id: str) -> None:
+        """Set aside whatever there is of a run, so that it is trained from the beginning."""
+        checkpoint = self.checkpoint_path(run_id)
+        for path in (*checkpoint_versions(checkpoint), self.record_path(run_id)):
+            if path.exists():
+                self.set_aside(path, "replaced")
+
+
+def checkpoint_versions(path: Path) -> tuple[Path, Path]:
+    """The newest checkpoint of a run, and the one before."""
+    return path, path.with_name(f"{path.stem}.previous{path.suffix}")

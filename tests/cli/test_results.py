@@ -1,0 +1,132 @@
+"""`kdbench results`, and what `kdbench run` and `table` make of damaged and stale results."""
+
+import json
+import shutil
+
+import pytest
+
+from kdbench.store.store import Store
+from tests.cli.support import kdbench, tiny_grid
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A tiny grid, trained."""
+    folder = tmp_path_factory.mktemp("trained")
+    grid = tiny_grid(folder)
+    assert kdbench("run", "--grid", grid, "--results", folder / "results", "--workers", 1).code == 0
+    return folder
+
+
+@pytest.fixture
+def folder(trained, tmp_path):
+    """A copy of it, to be spoilt."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def on(folder):
+    return "--grid", folder / "tiny.yaml", "--results", folder / "results"
+
+
+def record_of(folder, method, seed=0):
+    records = Store(folder / "results").find().records.values()
+    return next(record for record in records if record.run.method == method and record.run.seed == seed)
+
+
+def made_stale(folder, method):
+    """The record of a run as older code would have left it."""
+    record = record_of(folder, method)
+    sources = record.basis.sources | {f"kdbench_methods.{method}": "0" * 64}
+    basis = record.basis.model_copy(update={"sources": sources})
+    Store(folder / "results").write(record.model_copy(update={"basis": basis}))
+    return record
+
+
+def test_a_sound_folder(trained):
+    done = kdbench("results", "check", "--results", trained / "results")
+    assert done.code == 0 and "5 sound records, 0 problems" in done.out
+    done = kdbench("results", "gc", "--results", trained / "results")
+    assert done.code == 0 and "0 files removed" in done.out
+    done = kdbench("results", "check", "--results", trained / "none")
+    assert done.code == 2 and "does not exist" in done.err
+
+
+def test_damage_is_found_and_set_aside_and_trained_again(folder):
+    store, kd, student = Store(folder / "results"), record_of(folder, "kd"), record_of(folder, "student")
+    path = store.record_path(kd.id)
+    path.write_text(path.read_text().replace('"test_top1": ', '"test_top1": 1'))
+    weights = store.weights_path(student.id)
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\1\0")
+    done = kdbench("results", "check", "--results", store.root)
+    assert done.code == 1 and "its checksum does not hold" in done.out and f"{weights}: its tensors are not" in done.out
+    done = kdbench("results", "repair", "--results", store.root)
+    assert done.code == 0 and "2 problems repaired" in done.out
+    names = {file.name for file in (store.root / "damaged").iterdir()}
+    assert names == {path.name, weights.name, f"{student.id}.json"}
+    done = kdbench("run", *on(folder), "--workers", 1)
+    assert done.code == 0 and "2 finished and skipped, 2 to train" in done.out
+    for old in (kd, student):
+        assert store.record(old.id).curve == old.curve
+    assert kdbench("results", "check", "--results", store.root).code == 0
+
+
+def test_a_damaged_record_hides_no_other_and_run_mends_it(folder):
+    store, kd = Store(folder / "results"), record_of(folder, "kd")
+    store.record_path(kd.id).write_text("{")
+    done = kdbench("table", *on(folder), "--format", "json")
+    assert done.code == 0 and f"{kd.id}.json is damaged" in done.err
+    assert [cell["n"] for cell in json.loads(done.out)] == [2, 1]
+    done = kdbench("run", *on(folder), "--workers", 1)
+    assert done.code == 0 and "set aside as" in done.out and "3 finished and skipped, 1 to train" in done.out
+    assert store.record(kd.id).curve == kd.curve
+
+
+def test_leftovers_are_collected(folder):
+    store, kd = Store(folder / "results"), record_of(folder, "kd")
+    old = [
+        store.checkpoint_path(kd.id),
+        store.root / "records" / ".x.json.0123456789abcdef.tmp",
+        store.claims / f"{kd.id}.1",
+    ]
+    for path in old:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    (store.claims / f"{kd.id}.2").write_bytes(b"")
+    done = kdbench("results", "gc", "--dry-run", "--results", store.root)
+    assert done.code == 0 and "3 files would be removed" in done.out and all(path.exists() for path in old)
+    done = kdbench("results", "gc", "--results", store.root)
+    assert done.code == 0 and not any(path.exists() for path in old)
+    assert (store.claims / f"{kd.id}.2").exists(), "its owner may be on another machine"
+    assert kdbench("results", "check", "--results", store.root).code == 0
+
+
+def test_nothing_stale_is_served_as_fresh(folder):
+    stale = made_stale(folder, "kd")
+    done = kdbench("table", *on(folder), "--format", "json")
+    assert done.code == 0 and "1 results are stale" in done.err and "kdbench_methods.kd" in done.err
+    assert [cell["n"] for cell in json.loads(done.out)] == [2, 1]
+    done = kdbench("table", *on(folder), "--format", "json", "--keep", "stale")
+    assert "shown as they are" in done.err and [cell["n"] for cell in json.loads(done.out)] == [2, 2]
+    done = kdbench("run", *on(folder))
+    assert done.code == 2 and stale.id in done.err and "--rerun stale" in done.err and "--keep stale" in done.err
+    assert kdbench("run", *on(folder), "--rerun", "stale", "--keep", "stale").code == 2
+
+
+def test_stale_results_are_kept_or_trained_again(folder):
+    stale, store = made_stale(folder, "kd"), Store(folder / "results")
+    done = kdbench("run", *on(folder), "--keep", "stale")
+    assert done.code == 0 and "Nothing to train" in done.out
+    done = kdbench("run", *on(folder), "--rerun", "stale", "--workers", 1)
+    assert done.code == 0 and "3 finished and skipped, 1 to train" in done.out
+    assert store.record(stale.id).basis == stale.basis and store.record(stale.id).curve == stale.curve
+    assert [path.name for path in (store.root / "replaced").iterdir()] == [f"{stale.id}.json"]
+    assert kdbench("run", *on(folder)).code == 0
+
+
+def test_a_record_of_another_format_is_refused(folder):
+    path = Store(folder / "results").record_path(record_of(folder, "kd").id)
+    path.write_text(path.read_text().replace('"format": 2', '"format": 1'))
+    for command in ("run", "table"):
+        done = kdbench(command, *on(folder))
+        assert done.code == 2 and "has format 1, and this kdbench reads format 2" in done.err

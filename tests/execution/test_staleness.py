@@ -1,0 +1,69 @@
+"""Results of other code, data, teachers or arithmetic are stale, and nobody is served them unasked."""
+
+import pytest
+
+from kdbench.execution.plan import make_plan
+from kdbench.execution.staleness import Present
+from kdbench.plugins import load_plugins
+from kdbench.store.store import Store
+from tests.training.support import noise_dataset, runs, train, train_interrupted
+
+KD = runs("kd")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    train(folder, KD)
+    return folder
+
+
+@pytest.fixture
+def records(trained):
+    return dict(Store(trained).find().records)
+
+
+def why(records, **changes):
+    """Why the kd run is stale when its basis is changed."""
+    (run,) = KD
+    basis = records[run.id].basis.model_copy(update=changes)
+    return Present(load_plugins(), noise_dataset().checksum).why_stale(run, basis, records)
+
+
+def test_what_was_just_trained_is_fresh(records):
+    assert why(records) is None
+
+
+def test_each_part_of_the_basis_counts(records):
+    (run,) = KD
+    sources = records[run.id].basis.sources
+    assert "kdbench_methods.kd" in sources and "kdbench_architectures.resnet" in sources
+    assert "numeric version 0" in why(records, numeric_version=0)
+    assert why(records, sources=sources | {"kdbench_methods.kd": "0"}) == "code has changed: kdbench_methods.kd"
+    assert "kdbench_methods.gone" in why(records, sources=sources | {"kdbench_methods.gone": "0"})
+    assert why(records, data_sha256="0") == "the data set has changed"
+    assert why(records, teacher_sha256="0") == "its teacher resnet14 was trained again"
+
+
+def test_data_that_are_not_loaded_are_not_compared(records):
+    (run,) = KD
+    basis = records[run.id].basis.model_copy(update={"data_sha256": "0"})
+    assert Present(load_plugins()).why_stale(run, basis, records) is None
+
+
+def test_a_stale_teacher_makes_its_students_stale(records):
+    (run,) = KD
+    teacher = records[run.teacher.trained_by.id]
+    old = teacher.basis.model_copy(update={"numeric_version": 0})
+    records[teacher.id] = teacher.model_copy(update={"basis": old})
+    assert why(records).startswith("its teacher resnet14 is stale (kdbench computes differently since")
+
+
+def test_the_plan_names_finished_and_begun_runs(trained, tmp_path, monkeypatch):
+    train_interrupted(tmp_path, runs("student"), stop_after=2)
+    now = Present(load_plugins())
+    assert not make_plan(KD, Store(trained), now).stale and not make_plan(runs("student"), Store(tmp_path), now).stale
+    monkeypatch.setattr("kdbench.execution.staleness.NUMERIC_VERSION", 99)
+    assert len(make_plan(KD, Store(trained), now).stale) == 2
+    (begun,) = make_plan(runs("student"), Store(tmp_path), now).stale
+    assert begun == runs("student")[0].id

@@ -1,0 +1,49 @@
+"""Every Triton kernel compiles for a GPU's architecture, on a machine that has none."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+#: Compiles what the operators would launch, forward and backward, for compute capability 9.0, and launches nothing.
+SCRIPT = """
+import torch
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+from triton.runtime.jit import JITFunction
+from tests.losses.support import OPERATORS, arguments, implementation, leaves, weighted
+
+class Target:
+    get_current_target = staticmethod(lambda: GPUTarget("cuda", 90, 32))
+    get_current_device = get_current_stream = staticmethod(lambda *device: 0)
+    get_active_torch_device = staticmethod(lambda: torch.device("cpu"))
+
+compiled = set()
+run = JITFunction.run
+
+def compile_only(self, *args, grid, warmup, **options):
+    assert run(self, *args, grid=grid, warmup=True, **options).asm["cubin"]
+    compiled.add(f"{self.__module__}.{self.__name__}")
+
+driver.set_active(Target())
+JITFunction.run = compile_only
+for operator in OPERATORS:
+    for shape in ((64, 100), (17, 5000)):
+        args = arguments(operator, *shape)
+        torch.autograd.grad(weighted(implementation("triton", operator)(*args)), leaves(args))
+print(*sorted(compiled), sep="\\n")
+"""
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
+def test_kernels_compile_for_a_gpu(monkeypatch, tmp_path):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=root, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    names = {line.removeprefix("kdbench.losses.triton.") for line in done.stdout.split()}
+    assert {"ce_kd._make", "ce_kd._remake", "scaling._scale", "scaling._means"} <= names
+    assert {name.partition(".")[0] for name in names} >= {"ce_kd", "divergence", "deep_mse", "scaling"}

@@ -1,0 +1,109 @@
+"""Claims: one owner a run, taken over when it is gone."""
+
+import json
+import multiprocessing
+import os
+import threading
+
+import pytest
+
+from kdbench.store import claims
+from kdbench.store.claims import Claims
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """Writes the claim of a process on another machine."""
+
+    def write(run, number=1):
+        tmp_path.mkdir(exist_ok=True)
+        path = tmp_path / f"{run}.{number}"
+        path.write_text(json.dumps({"host": "far", "pid": 7, "machine": "another", "started": "1"}))
+        return path
+
+    return write
+
+
+def test_what_is_taken_is_held_until_released(tmp_path):
+    with Claims(tmp_path) as one, Claims(tmp_path) as other:
+        assert one.take(["a", "b"]) == ["a", "b"]
+        assert other.take(["a", "c"]) == ["c"]
+        assert str(os.getpid()) in other.owner("a") and other.owner("d") is None
+        one.release(["a"])
+        assert other.take(["a"]) == ["a"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_many_at_once_one_succeeds(tmp_path):
+    found, ready = [], threading.Barrier(8)
+
+    def take():
+        with Claims(tmp_path) as mine:
+            ready.wait()
+            found.append(mine.take(["run"]))
+            ready.wait()
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == [[]] * 7 + [["run"]]
+
+
+def _hold(folder):
+    Claims(folder).__enter__().take(["run"])
+    os._exit(0)
+
+
+@pytest.mark.skipif(claims._machine() is None, reason="this system does not tell processes apart")
+def test_a_dead_process_of_this_machine_is_seen_at_once(tmp_path):
+    process = multiprocessing.get_context("spawn").Process(target=_hold, args=(tmp_path,))
+    process.start()
+    process.join()
+    assert [path.name for path in tmp_path.iterdir()] == ["run.1"]
+    with Claims(tmp_path) as mine:
+        assert mine.owner("run") is None
+        assert mine.take(["run"]) == ["run"]
+        assert (tmp_path / "run.2").exists() and mine.abandoned() == [tmp_path / "run.1"]
+
+
+def test_another_machine_is_watched_until_its_heartbeat_stops(tmp_path, elsewhere):
+    clock, path = Clock(), elsewhere("run")
+    with Claims(tmp_path, clock) as mine:
+        assert mine.take(["run"]) == [] and mine.owner("run") == "process 7 on far"
+        clock.now = claims.LEASE_SECONDS - 1
+        assert mine.take(["run"]) == []
+        os.utime(path, (1.0, 1.0))
+        clock.now += claims.LEASE_SECONDS - 1
+        assert mine.take(["run"]) == [], "it was touched, by whatever clock"
+        clock.now += claims.LEASE_SECONDS
+        assert mine.take(["run"]) == ["run"]
+
+
+def test_a_heartbeat_touches_what_is_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "BEAT_SECONDS", 0.01)
+    beaten = threading.Event()
+    monkeypatch.setattr(claims.os, "utime", lambda path: beaten.set())
+    with Claims(tmp_path) as mine:
+        mine.take(["run"])
+        assert beaten.wait(10)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"pid": "x", "machine": null}'])
+def test_an_unreadable_claim_is_watched_like_any(tmp_path, content):
+    clock = Clock()
+    (tmp_path / "run.3").write_bytes(content)
+    with Claims(tmp_path, clock) as mine:
+        assert mine.take(["run"]) == []
+        clock.now = claims.LEASE_SECONDS
+        assert mine.take(["run"]) == ["run"]
+        assert (tmp_path / "run.4").exists()

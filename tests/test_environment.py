@@ -1,0 +1,23 @@
+"""What a record says of the machine."""
+
+from importlib.metadata import version
+
+import torch
+
+from kdbench.environment import describe_device, environment, peak_memory, resolve_device
+from tests.gpu import CPU, CUDA, needs_gpu
+
+
+def test_a_cpu():
+    assert "cores" in describe_device(CPU)
+    assert peak_memory(CPU) > 1e6
+    assert environment(CPU)["packages"]["torch"] == version("torch")
+
+
+@needs_gpu
+def test_a_gpu():
+    assert resolve_device("auto").type == resolve_device("cuda:0").type == "cuda"
+    assert torch.cuda.get_device_name() in describe_device(CUDA)
+    before = peak_memory(CUDA)
+    kept = torch.empty(before + 2**26, dtype=torch.uint8, device=CUDA)
+    assert peak_memory(CUDA) >= kept.numel()

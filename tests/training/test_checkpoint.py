@@ -1,0 +1,69 @@
+"""Checkpoints: the newest that verifies is used."""
+
+import logging
+
+import pytest
+import safetensors.torch
+
+from kdbench.errors import UserError
+from kdbench.store.records import Damaged, OtherFormat
+from kdbench.store.store import Store, checkpoint_versions
+from kdbench.training.checkpoint import newest_checkpoint, read_checkpoint, read_progress
+from tests.training.support import outcome, runs, train, train_interrupted
+
+(RUN,) = runs("student")
+
+
+@pytest.fixture
+def versions(tmp_path):
+    """The newest checkpoint of an interrupted run, after 4 batches, and the one before, after 2 (an epoch has 3)."""
+    train_interrupted(tmp_path, [RUN], stop_after=2)
+    train_interrupted(tmp_path, [RUN], stop_after=2)
+    return checkpoint_versions(Store(tmp_path).checkpoint_path(RUN.id))
+
+
+def spoil(path, how):
+    data = bytearray(path.read_bytes())
+    if how == "truncated":
+        path.write_bytes(data[: len(data) // 2])
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "flipped":
+        data[-9] ^= 1
+        path.write_bytes(data)
+    else:
+        path.write_bytes(data.replace(b'\\"step\\":', b'\\"stop\\":'))
+
+
+def test_the_last_two_are_kept(versions):
+    newest, previous = (read_checkpoint(path, RUN.id).progress.position for path in versions)
+    assert previous == (1, 2) and newest > previous
+
+
+@pytest.mark.parametrize("how", ["truncated", "empty", "flipped", "header"])
+def test_a_damaged_one_is_said_and_the_one_before_is_used(versions, tmp_path, tmp_path_factory, caplog, how):
+    newest, previous = versions
+    spoil(newest, how)
+    with caplog.at_level(logging.WARNING):
+        assert newest_checkpoint(newest, RUN.id).path == previous
+    assert f"checkpoint {newest} is damaged" in caplog.text
+    unbroken = train(tmp_path_factory.mktemp("unbroken"), [RUN])["student"]
+    assert outcome(train(tmp_path, [RUN])["student"]) == outcome(unbroken)
+    assert [path.name for path in (tmp_path / "damaged").iterdir()] == [newest.name]
+
+
+def test_without_any_that_verifies_the_run_starts_anew(versions, tmp_path, tmp_path_factory):
+    for path in versions:
+        spoil(path, "flipped")
+    assert read_progress(versions[0], RUN.id).position == (1, 0)
+    unbroken = train(tmp_path_factory.mktemp("unbroken"), [RUN])["student"]
+    assert outcome(train(tmp_path, [RUN])["student"]) == outcome(unbroken)
+
+
+def test_another_format_or_run_is_refused(versions, tmp_path):
+    safetensors.torch.save_file({}, tmp_path / "old.safetensors", {"progress": "{}"})
+    with pytest.raises(OtherFormat, match="has format None, and this kdbench reads format 2"):
+        read_checkpoint(tmp_path / "old.safetensors")
+    with pytest.raises(Damaged, match="it belongs to run"):
+        read_checkpoint(versions[0], "0" * 16)
+    assert issubclass(Damaged, UserError) and issubclass(OtherFormat, UserError)

@@ -1,0 +1,31 @@
+"""A wish to stop is heard between batches of training and of evaluation, and nothing is trained twice for it."""
+
+import pytest
+
+from kdbench.store.store import Store
+from kdbench.training import evaluation
+from kdbench.training.checkpoint import read_progress
+from tests.training.support import outcome, runs, train, train_interrupted
+
+GROUP = runs("student", "byot")
+
+
+@pytest.mark.parametrize("asked", range(1, 19))
+def test_stopped_anywhere_and_continued_gives_the_same_bits(tmp_path, tmp_path_factory, monkeypatch, asked):
+    monkeypatch.setattr(evaluation, "EVAL_BATCH", 4)
+    expected = train(tmp_path_factory.mktemp("unbroken"), GROUP)
+    train_interrupted(tmp_path, GROUP, stop_after=asked)
+    records = train(tmp_path, GROUP)
+    again = {run.method: Store(tmp_path).record(run.id) for run in GROUP}
+    assert {key: outcome(record) for key, record in again.items()} == {
+        key: outcome(record) for key, record in expected.items()
+    }
+    assert records.keys() <= expected.keys()
+
+
+def test_one_that_is_evaluated_and_one_that_is_not_stand_at_different_places(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "EVAL_BATCH", 4)
+    # Three training batches, three evaluation batches of the first member, one of the second.
+    train_interrupted(tmp_path, GROUP, stop_after=7)
+    store = Store(tmp_path)
+    assert [read_progress(store.checkpoint_path(run.id), run.id).position for run in GROUP] == [(2, 0), (1, 3)]
