@@ -48,4 +48,5 @@ class AT(Method):
 
 def attention(f: Tensor) -> Tensor:
     """Q(f) = mean_c f² as a vector of unit length for each sample, [B, C, H, W] → [B, H·W]."""
-    return normalize(f.square().mean(dim=1).flatten(1), dim=1)
+    # The sum has the mean's direction, and its gradient keeps the map's layout.
+    return normalize(f.square().sum(dim=1).flatten(1), dim=1)

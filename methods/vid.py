@@ -53,7 +53,9 @@ class VID(Method):
         for gaussian, f_s, f_t in zip(self.gaussians, student.stages, teacher.stages, strict=False):
             f_s, f_t = shrink_larger(f_s, f_t)
             mean, variance = self.run(gaussian, f_s)
-            likelihood.append((0.5 * ((mean - f_t).square() / variance + variance.log())).mean())
+            # One variance a channel: errors are summed up before they are divided, a pass over a vector and not a map.
+            errors = (mean - f_t).square().sum(dim=(0, 2, 3)) / mean[:, 0].numel()
+            likelihood.append((0.5 * (errors / variance + variance.log())).mean())
         return {
             **kd_terms(student, teacher, batch, self.params.tau),
             "likelihood": sum(likelihood),
@@ -61,7 +63,7 @@ class VID(Method):
 
 
 class Gaussian(nn.Module):
-    """[B, C_S, H, W] → mean μ [B, C_T, H, W] by three 1×1 convolutions, and variance σ² [C_T, 1, 1] of its own."""
+    """[B, C_S, H, W] → mean μ [B, C_T, H, W] by three 1×1 convolutions, and variance σ² [C_T] of its own."""
 
     def __init__(self, channels: int, target_channels: int, variance: float):
         super().__init__()
@@ -72,7 +74,7 @@ class Gaussian(nn.Module):
             nn.ReLU(inplace=True),
             nn.Conv2d(target_channels, target_channels, 1, bias=False),
         )
-        self.rho = nn.Parameter(torch.full((target_channels, 1, 1), inverse_softplus(variance - EPSILON)))
+        self.rho = nn.Parameter(torch.full((target_channels,), inverse_softplus(variance - EPSILON)))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.mean(x), softplus(self.rho) + EPSILON

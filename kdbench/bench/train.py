@@ -9,17 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdbench.bench.timing import Timing, seconds_of
 from kdbench.bench.train_loops import Engine, PlainLoop, Setting
 from kdbench.flops import forward_flops
+from kdbench.model import place
+from kdbench.recipe import Precision
 from kdbench.training.checkpoint import Progress, save_checkpoint
+from kdbench.training.member import Member
+from kdbench.training.numerics import numerics
 
 #: A CPU has nothing to compile; on CUDA the first steps choose algorithms and capture.
 WARM_UP = {"cpu": 1, "cuda": 5}
-#: Side of the square matrices whose product measures a device's peak.
+#: What measures a device's peak: the side of square matrices, and images of a 3×3 convolution of 512 channels at 8×8.
 PEAK_SIDE = {"cpu": 2048, "cuda": 8192}
+PEAK_IMAGES = {"cpu": 64, "cuda": 8192}
 PEAK_REPEATS = 10
 #: Seconds between two checkpoints of a run, as `kdbench run` has them by default.
 CHECKPOINT_INTERVAL = 60.0
@@ -49,7 +55,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """Rows, and what they are related to: the peak in FLOP/s, the steps of a run, a checkpoint's share of the time."""
+    """Rows, and what they are related to: the peak in FLOP/s and the steps of a run.
+
+    `checkpoint_seconds` is what one checkpoint of every member takes in the cohort of `checkpoint_members`, the
+    largest; `checkpoint_share` relates it to the default interval.
+    """
 
     rows: list[Row]
     pair: str
@@ -57,6 +67,7 @@ class Result:
     batch_size: int
     steps_of_a_run: int
     peak: float
+    checkpoint_members: int
     checkpoint_seconds: float
     checkpoint_share: float
     notes: list[str]
@@ -67,7 +78,7 @@ def run_training(
     methods: Sequence[str],
     *,
     members: Sequence[int],
-    precision: str,
+    precision: Precision,
     rounds: int,
     lanes: int,
     notes: Sequence[str] = (),
@@ -113,7 +124,8 @@ def run_training(
     for count, runs in lists.items():
         with_teacher = [seed for method, seed in runs if good[method].members[0].needs.teacher]
         rows.append(row(f"cohort of {count}", runs, [("cohort", count)], len(with_teacher) - len(set(with_teacher))))
-    seconds = _checkpoint_seconds(good[methods[0]])
+    largest = cohorts[max(members)].members
+    seconds = _checkpoint_seconds(largest)
     info = setting.dataset.info
     return Result(
         rows,
@@ -122,13 +134,14 @@ def run_training(
         setting.recipe.batch_size,
         -(-info.train_size // setting.recipe.batch_size) * setting.recipe.epochs,
         peak(setting.device, precision),
+        len(largest),
         seconds,
         seconds / CHECKPOINT_INTERVAL,
         list(notes),
     )
 
 
-def _flops(step: Callable[[], None]) -> int:
+def _flops(step: Callable[[], object]) -> int:
     with FlopCounterMode(display=False) as counter:
         step()
     return int(counter.get_total_flops())
@@ -145,6 +158,8 @@ def _in_turns(
     for number in range(-WARM_UP[device.type], rounds):
         progress(f"round {number + 1} of {rounds}" if number >= 0 else "warm-up")
         for key, way in ways.items():
+            if number >= 0:
+                way()  # untimed, for the first step after another way's finds that one's caches and heap
             began = time.process_time()
             seconds = seconds_of(way, device)
             if number >= 0:
@@ -163,18 +178,24 @@ def _ratio(own: list[float], other: list[float]) -> float:
     return Timing.of([a / b for a, b in zip(own, other, strict=True)]).median
 
 
-def peak(device: torch.device, precision: str) -> float:
-    """FLOP/s of a large matrix product of random numbers in the recipe's precision."""
-    side = PEAK_SIDE[device.type]
+def peak(device: torch.device, precision: Precision) -> float:
+    """FLOP/s of the fastest among a large matrix product and a large convolution in the recipe's precision.
+
+    Both, for a CPU's libraries differ in them: matrix products alone were seen at half the rate of convolutions.
+    """
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    side, images = PEAK_SIDE[device.type], PEAK_IMAGES[device.type]
     left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    seconds = [seconds_of(lambda: left @ right, device) for _ in range(2 * PEAK_REPEATS)][PEAK_REPEATS:]
-    return 2 * side**3 / Timing.of(seconds).median
+    layer = place(nn.Conv2d(512, 512, 3, padding=1, bias=False), device).to(dtype)
+    maps = torch.randn(images, 512, 8, 8, device=device).to(dtype, memory_format=torch.channels_last)
+    ways: list[Callable[[], object]] = [lambda: left @ right, lambda: layer(maps)]
+    with torch.no_grad(), numerics(precision):
+        return max(_flops(way) / min(seconds_of(way, device) for _ in range(PEAK_REPEATS)) for way in ways)
 
 
-def _checkpoint_seconds(engine: Engine) -> float:
-    member = engine.members[0]
+def _checkpoint_seconds(members: Sequence[Member]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        save_checkpoint(Path(folder) / "checkpoint", member, Progress(run_id=member.run.id))
+        for number, member in enumerate(members):
+            save_checkpoint(Path(folder) / str(number), member, Progress(run_id=member.run.id))
         return time.perf_counter() - began

@@ -43,9 +43,10 @@ def render(result: Result) -> str:
             "",
             f"{result.pair}, batch {result.batch_size}; plain loop in fp32, the others in {result.precision}. × are "
             "times over those of the same students in the plain or good loop, one run after the other.",
-            f"Peak: {result.peak / 1e9:.4g} GFLOP/s in a large {result.precision} matrix product.",
-            f"A checkpoint takes {result.checkpoint_seconds * 1e3:.0f} ms a student, {result.checkpoint_share:.2%} of "
-            "its time at the default interval.",
+            f"Peak: {result.peak / 1e9:.4g} GFLOP/s in a large {result.precision} matrix product or convolution.",
+            f"One checkpoint of each student of the cohort of {result.checkpoint_members} takes "
+            f"{result.checkpoint_seconds * 1e3:.0f} ms, {result.checkpoint_share:.2%} of training at the default "
+            "interval.",
             *result.notes,
         ]
     )

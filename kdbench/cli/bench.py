@@ -63,7 +63,7 @@ def train(
         setting,
         names,
         members=sizes,
-        precision=precision,
+        precision=setting.recipe.precision,
         rounds=steps,
         lanes=lanes,
         notes=notes,

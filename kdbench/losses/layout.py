@@ -24,8 +24,3 @@ class Layout:
         """The view of a contiguous [B, N] in the map's own shape."""
         inverse = sorted(range(len(self.order)), key=self.order.__getitem__)
         return flat.view([self.shape[dim] for dim in self.order]).permute(inverse)
-
-
-def flat(x: Tensor) -> Tensor:
-    """`x` as [B, N] in the order in which it lies in memory."""
-    return x.flatten(1) if x.is_contiguous() else Layout.of(x).flat(x)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from kdbench.bench.timing import seconds_of
 from kdbench.bench.train import peak, run_training
 from kdbench.bench.train_data import dataset_or_noise, noise
 from kdbench.bench.train_loops import Setting
@@ -66,7 +67,17 @@ def test_report(result):
 
 
 def test_peak():
-    assert peak(CPU, "fp32") > 1e8
+    """No product of matrices is faster: 2·n³ operations."""
+    side = 512
+    matrix = torch.randn(side, side)
+    matrix @ matrix
+    rate = 2 * side**3 / seconds_of(lambda: matrix @ matrix, CPU)
+    assert peak(CPU, "fp32") > 0.5 * rate
+
+
+def test_checkpoints_of_the_whole_cohort_count(result):
+    assert result.checkpoint_members == 4
+    assert result.checkpoint_share == result.checkpoint_seconds / 60 > 0
 
 
 def test_noise_only_where_there_are_no_data(tmp_path):

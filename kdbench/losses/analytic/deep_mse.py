@@ -8,7 +8,6 @@ from torch import Tensor
 
 from kdbench.losses.analytic.deep import WEIGHTING, combine, gradients
 from kdbench.losses.fused import FusedLoss, Gradients, Inputs
-from kdbench.losses.layout import flat
 from kdbench.losses.precision import accumulation_type
 
 
@@ -18,7 +17,8 @@ def _forward(heads: Sequence[Tensor], constants: Sequence[Tensor], *weighting: b
     # The differences lie where the gradients will be: no other tensor of a map's size is made. Each has its own memory,
     # since the allocator keeps a block of one map for the next step where it gives one of all maps back to the system.
     differences = [x - target if x.dtype == dtype else x.to(dtype).sub_(target) for x in heads]
-    norms = torch.stack([torch.linalg.vector_norm(flat(x), dim=1) for x in differences])
+    places = tuple(range(1, target.dim()))
+    norms = torch.stack([torch.linalg.vector_norm(x, dim=places) for x in differences])
     last, shallow, rates = combine(norms.square_().div_(target.numel() // len(target)), *weighting)
     return last, shallow, differences, rates
 
