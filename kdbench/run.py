@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from kdbench.recipe import Recipe
 
 #: Changes when the harness computes something differently, so that old results are told apart from new ones.
-NUMERIC_VERSION = 1
+NUMERIC_VERSION = 2
 
 Role = Literal["student", "teacher", "pre_stage"]
 
