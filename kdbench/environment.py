@@ -39,12 +39,13 @@ def resolve_device(name: str) -> torch.device:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Versions, device and commit, as records keep them."""
+    """Versions, device, driver and commit, as records keep them."""
     return {
         "packages": versions(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": describe_device(device),
+        "driver": _driver() if device.type == "cuda" else None,
         "threads": torch.get_num_threads(),
         "commit": git_commit(),
     }
@@ -63,7 +64,7 @@ def versions() -> dict[str, str]:
 
 
 def describe_device(device: torch.device) -> str:
-    """The device in words, with its driver's version of CUDA where it is a GPU."""
+    """The device in words, with the version of CUDA that torch uses where it is a GPU."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} (CUDA {torch.version.cuda})"
     return f"{_cpu_model()}, {os.cpu_count()} cores"
@@ -79,6 +80,17 @@ def peak_memory(device: torch.device) -> int:
         return 0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+@functools.cache
+def _driver() -> str | None:
+    """Version of the GPU's driver; None where nvidia-smi does not tell."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.split("\n")[0].strip()
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 import torch
 
+from kdbench import environment as environment_module
 from kdbench.environment import describe_device, environment, peak_memory, resolve_device
 from tests.gpu import CPU, CUDA, needs_gpu
 
@@ -14,8 +15,14 @@ def test_a_cpu():
     assert environment(CPU)["packages"]["torch"] == version("torch")
 
 
+def test_a_missing_driver_is_no_error(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert environment_module._driver.__wrapped__() is None
+
+
 @needs_gpu
 def test_a_gpu():
+    assert environment(CUDA)["driver"]
     assert resolve_device("auto").type == resolve_device("cuda:0").type == "cuda"
     assert torch.cuda.get_device_name() in describe_device(CUDA)
     before = peak_memory(CUDA)

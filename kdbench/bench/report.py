@@ -1,12 +1,7 @@
 """Results of the kernel benchmark as a table and as JSON, and the comparison of two."""
 
 import json
-import platform
-import shutil
-import subprocess
-import sys
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +9,7 @@ import torch
 from tabulate import tabulate
 
 from kdbench.bench.kernels import Result
+from kdbench.environment import command_line, environment
 from kdbench.errors import UserError
 
 HEADER = (
@@ -35,24 +31,9 @@ class Regression:
         return f"{self.label}: {self.old * 1e6:.1f} µs → {self.new * 1e6:.1f} µs ({self.new / self.old:.2f} ×)"
 
 
-def environment(device: str | torch.device) -> dict[str, Any]:
-    """What a measurement depends on: device, driver, versions, commit, command."""
-    device = torch.device(device)
-    cuda = device.type == "cuda"
-    try:
-        triton: str | None = version("triton")
-    except PackageNotFoundError:
-        triton = None
-    return {
-        "device": torch.cuda.get_device_name(device) if cuda else _processor(),
-        "driver": _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader") if cuda else None,
-        "threads": None if cuda else torch.get_num_threads(),
-        "torch": torch.__version__,
-        "triton": triton,
-        "python": platform.python_version(),
-        "commit": _output("git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-    }
+def measured_on(device: str | torch.device) -> dict[str, Any]:
+    """What a measurement depends on: device, driver, versions, commit, and the command that took it."""
+    return {**environment(torch.device(device)), "command": command_line()}
 
 
 def render(result: Result) -> str:
@@ -79,7 +60,7 @@ def render(result: Result) -> str:
 
 def to_json(result: Result, device: str | torch.device) -> str:
     """The result with its environment, as `compare` reads it."""
-    return json.dumps({"environment": environment(device), **asdict(result)}, indent=2)
+    return json.dumps({"environment": measured_on(device), **asdict(result)}, indent=2)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -119,19 +100,3 @@ def _key(row: dict[str, Any]) -> tuple[Any, ...]:
 def _label(row: dict[str, Any]) -> str:
     graph = " in a graph" if row["graph"] else ""
     return f"{row['operator']} {row['size']} {row['implementation']} {row['direction']}{graph}"
-
-
-def _output(*command: str) -> str | None:
-    """The first line a command prints, or None where it cannot be had."""
-    if shutil.which(command[0]) is None:
-        return None
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip().split("\n")[0] or None
-
-
-def _processor() -> str:
-    """The processor's name as Linux gives it, else the architecture."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

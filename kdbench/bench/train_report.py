@@ -8,7 +8,7 @@ from dataclasses import asdict
 import torch
 from tabulate import tabulate
 
-from kdbench.bench.report import environment
+from kdbench.bench.report import measured_on
 from kdbench.bench.train import Result
 
 HEADER = (
@@ -54,4 +54,4 @@ def render(result: Result) -> str:
 
 def to_json(result: Result, device: torch.device) -> str:
     """The result with its environment."""
-    return json.dumps({"environment": environment(device), **asdict(result)}, indent=2)
+    return json.dumps({"environment": measured_on(device), **asdict(result)}, indent=2)
