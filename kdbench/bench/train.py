@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from kdbench.bench.timing import Timing, seconds_of
 from kdbench.bench.train_loops import Engine, PlainLoop, Setting
+from kdbench.execution.jobs import CHECKPOINT_SECONDS
 from kdbench.flops import forward_flops
 from kdbench.model import place
 from kdbench.recipe import Precision
@@ -27,8 +28,6 @@ WARM_UP = {"cpu": 1, "cuda": 5}
 PEAK_SIDE = {"cpu": 2048, "cuda": 8192}
 PEAK_IMAGES = {"cpu": 64, "cuda": 8192}
 PEAK_REPEATS = 10
-#: Seconds between two checkpoints of a run, as `kdbench run` has them by default.
-CHECKPOINT_INTERVAL = 60.0
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ def run_training(
         peak(setting.device, precision),
         len(largest),
         seconds,
-        seconds / CHECKPOINT_INTERVAL,
+        seconds / CHECKPOINT_SECONDS,
         list(notes),
     )
 

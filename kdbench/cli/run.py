@@ -22,7 +22,7 @@ from kdbench.environment import command_line, describe_device, resolve_device
 from kdbench.errors import UserError
 from kdbench.execution.footprint import Footprint
 from kdbench.execution.interrupt import FailureLimit, StopSignal
-from kdbench.execution.jobs import Options
+from kdbench.execution.jobs import CHECKPOINT_SECONDS, Options
 from kdbench.execution.local import Summary, execute
 from kdbench.execution.plan import Plan
 from kdbench.execution.space import check_room
@@ -41,7 +41,7 @@ def run(
     ] = 0,
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0, help="Write a checkpoint at the end of an epoch if the last is so old.")
-    ] = 60.0,
+    ] = CHECKPOINT_SECONDS,
     keep_final: Annotated[
         bool, typer.Option("--keep-final", help="Keep finished runs' whole state, for `kdbench diagnose`.")
     ] = False,

@@ -14,6 +14,9 @@ from kdbench.flops import ForwardFlops
 from kdbench.run import Run
 from kdbench.store.store import Store
 
+#: How old a run's last checkpoint may be at the end of an epoch, unless told otherwise.
+CHECKPOINT_SECONDS = 120.0
+
 
 @dataclass(frozen=True)
 class Options:
@@ -26,7 +29,7 @@ class Options:
 
     device: torch.device
     workers: int = 0
-    checkpoint_seconds: float = 60.0
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
     command: str = ""
     plugin_files: tuple[Path, ...] = ()
     dataset_spec: str = ""

@@ -77,7 +77,7 @@ def test_peak():
 
 def test_checkpoints_of_the_whole_cohort_count(result):
     assert result.checkpoint_members == 4
-    assert result.checkpoint_share == result.checkpoint_seconds / 60 > 0
+    assert result.checkpoint_share == result.checkpoint_seconds / 120 > 0
 
 
 def test_noise_only_where_there_are_no_data(tmp_path):
