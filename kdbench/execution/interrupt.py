@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from types import FrameType, TracebackType
+from typing import Any
 
 from kdbench.hookspecs import hookimpl
 from kdbench.run import Run
@@ -11,13 +12,17 @@ from kdbench.store.records import Record
 
 
 class StopSignal:
-    """Inside the context SIGINT and SIGTERM ask training to stop; a second one stops at once."""
+    """Inside the context SIGINT and SIGTERM ask training to stop; a second one stops at once.
+
+    What comes after that is not heard: it could only cut off the clearing up, the last words and the exit code. So it
+    stays when the context is left after a signal, since the process is about to end; else all is as before.
+    """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
-        self._before: dict[signal.Signals, object] = {}
+        self._before: dict[signal.Signals, Any] = {}
 
     def requested(self) -> bool:
         """Whether a signal has come."""
@@ -36,10 +41,12 @@ class StopSignal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            signal.signal(number, signal.SIG_IGN if self.requested() else handler)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
+        if self.requested():
+            for one in self.SIGNALS:
+                signal.signal(one, signal.SIG_IGN)
             raise KeyboardInterrupt
         self.received = signal.Signals(number)
 
