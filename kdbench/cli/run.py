@@ -37,7 +37,11 @@ def run(
     session: Session,
     device: options.DeviceOption = "auto",
     workers: Annotated[
-        int, typer.Option(min=0, help="Processes that train cohorts side by side; 0: as many as cores, one on a GPU.")
+        int,
+        typer.Option(
+            min=0,
+            help="Processes that train cohorts side by side; 0: as many as cores, on a GPU as are measured to be best.",
+        ),
     ] = 0,
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0, help="Write a checkpoint at the end of an epoch if the last is so old.")

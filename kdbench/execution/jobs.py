@@ -22,9 +22,9 @@ CHECKPOINT_SECONDS = 120.0
 class Options:
     """How to execute, none of which changes a result on a CPU.
 
-    `workers` is the number of processes that train cohorts side by side; 0 is all cores on a CPU, and one on a GPU.
-    `lanes` is the number of streams that the members of a cohort share on a GPU; 0 is as many as are measured to be
-    best. `deterministic` makes a GPU's results bit-exact.
+    `workers` is the number of processes that train cohorts side by side; 0 is all cores on a CPU, and on a GPU as many
+    as are measured to be best. `lanes` is the number of streams that the members of a cohort share on a GPU; 0 is as
+    many as are measured to be best. `deterministic` makes a GPU's results bit-exact.
     """
 
     device: torch.device

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 import torch
 
 from kdbench.data.dataset import Dataset
+from kdbench.execution.footprint import Footprint
 from kdbench.execution.jobs import Job, Options, make_jobs
 from kdbench.execution.plan import Plan
 from kdbench.execution.pool import WorkerPool
+from kdbench.execution.side_by_side import measured_workers
 from kdbench.execution.trainer import Trainer
 from kdbench.flops import ForwardFlops
 from kdbench.plugins import Registry
@@ -56,7 +58,7 @@ def execute(
     `say` hears what this waits for.
     """
     with Claims(store.claims) as claims:
-        return _Execution(plan, store, registry, dataset, options, stop_requested, claims).run(say)
+        return _Execution(plan, store, registry, dataset, options, stop_requested, claims, say).run()
 
 
 class _Execution:
@@ -69,6 +71,7 @@ class _Execution:
         options: Options,
         stop_requested: Callable[[], bool],
         claims: Claims,
+        say: Callable[[str], None],
     ):
         self._plan = plan
         self._store = store
@@ -77,13 +80,14 @@ class _Execution:
         self._options = options
         self._stop_requested = stop_requested
         self._claims = claims
+        self._say = say
         self._flops = ForwardFlops(registry, dataset.info)
         #: Failed runs are tried again, once: what failed before this execution is told from what fails in it.
         self._failed_before = {record.id: record for run in self._all if (record := store.record(run.id))}
         self._over: set[str] = set()
         self._summary = Summary()
 
-    def run(self, say: Callable[[str], None]) -> Summary:
+    def run(self) -> Summary:
         summary, told = self._summary, ""
         try:
             while True:
@@ -96,7 +100,7 @@ class _Execution:
                 if not ended and holders:
                     sentence = f"waiting for {', '.join(holders)} to train or leave {len(left)} runs"
                     if sentence != told:
-                        say(sentence)
+                        self._say(sentence)
                         told = sentence
                     self._wait()
         except Interrupted:
@@ -141,7 +145,7 @@ class _Execution:
 
     def _train(self, jobs: list[Job]) -> list[Record]:
         cores, gpu = torch.get_num_threads(), self._options.device.type == "cuda"
-        workers = min(self._options.workers or (1 if gpu else cores), len(jobs))
+        workers = min(self._options.workers or (self._measured_workers(jobs) if gpu else cores), len(jobs))
         side_by_side = [job for job in jobs if workers > 1 and (gpu or job.threads == 1)]
         records: list[Record] = []
         trainer = Trainer(
@@ -161,10 +165,22 @@ class _Execution:
         finally:
             torch.set_num_threads(cores)
         if side_by_side:
-            workers = min(workers, len(side_by_side))
-            with WorkerPool(self._store, self._registry, self._options, workers, self._stop_requested) as pool:
+            with self._pool(min(workers, len(side_by_side))) as pool:
                 records += pool.train(side_by_side, self._claim, self._claims.release)
         return records
+
+    def _pool(self, workers: int) -> WorkerPool:
+        return WorkerPool(self._store, self._registry, self._options, workers, self._stop_requested)
+
+    def _measured_workers(self, jobs: list[Job]) -> int:
+        def rate(job: Job, count: int) -> float:
+            if count == 1:
+                self._say("measuring how many cohorts to train side by side, once for this device (or give --workers)")
+            with self._pool(count) as pool:
+                return pool.pace(job)
+
+        footprint = Footprint(self._registry, self._dataset.info)
+        return measured_workers(jobs, self._options.device, footprint, rate) if jobs else 1
 
     def _claim(self, job: Job) -> list[Run]:
         """Those runs of a job that are free and that nobody has ended meanwhile, now held by this process."""

@@ -7,7 +7,7 @@ import os
 import queue
 import signal
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any
@@ -40,10 +40,10 @@ class WorkerPool:
         self._stop_requested = stop_requested
         self._stop = context.Event()
         self._events = context.Queue()
+        self._start_line = context.Barrier(workers)
         self._workers = workers
-        self._pool = ProcessPoolExecutor(
-            workers, context, _start_worker, (store, options, self._stop, self._events, os.getpid())
-        )
+        shared = (self._stop, self._events, self._start_line)
+        self._pool = ProcessPoolExecutor(workers, context, _start_worker, (store, options, *shared, os.getpid()))
 
     def __enter__(self) -> WorkerPool:
         return self
@@ -88,6 +88,22 @@ class WorkerPool:
             raise Interrupted
         return records
 
+    def pace(self, job: Job) -> float:
+        """Training steps a second of all workers together, each with a copy of the job's cohort; 0 where one cannot.
+
+        Nothing of them is kept. Raises `Interrupted` after a stop.
+        """
+        running = {self._pool.submit(_pace, job.runs, job.threads) for _ in range(self._workers)}
+        copies = set(running)
+        while running:
+            _, running = wait(running, POLL_SECONDS)
+            if self._stop_requested():
+                self._start_line.abort()
+                raise Interrupted
+        if any(copy.exception() for copy in copies):
+            return 0.0
+        return sum(1 / copy.result() for copy in copies)
+
     def _hear(self, seconds: float) -> bool:
         """Pass one event on to the observers; False if none came in time."""
         try:
@@ -112,15 +128,17 @@ def _result(future: Future[list[Record]]) -> list[Record]:
 
 #: Set once in each worker process by its initializer, the only channel that a process pool offers.
 _trainer: Trainer | None = None
+_start_line: Any = None
 
 
-def _start_worker(store: Store, options: Options, stop: Any, events: Any, parent: int) -> None:
+def _start_worker(store: Store, options: Options, stop: Any, events: Any, start_line: Any, parent: int) -> None:
     # Signals may reach the whole process group; the parent decides when workers stop.
     for number in StopSignal.SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     registry = load_plugins(options.plugin_files)
-    global _trainer
+    global _trainer, _start_line
+    _start_line = start_line
     _trainer = Trainer(
         store,
         registry,
@@ -136,3 +154,14 @@ def _work(runs: list[Run], threads: int) -> list[Record]:
     assert _trainer is not None
     torch.set_num_threads(threads)
     return _trainer.train(runs)
+
+
+def _pace(runs: list[Run], threads: int) -> float:
+    assert _trainer is not None
+    torch.set_num_threads(threads)
+    try:
+        return _trainer.pace(runs, _start_line.wait)
+    except Exception:
+        # The others wait for this one.
+        _start_line.abort()
+        raise

@@ -69,14 +69,7 @@ class Trainer:
                     members[run.id] = member
                     self.emit("kdbench_run_started", run=run)
             if members:
-                cohort = Cohort(
-                    members,
-                    teacher,
-                    self.dataset,
-                    self.options.device,
-                    lanes=self.options.lanes,
-                    deterministic=self.options.deterministic,
-                )
+                cohort = self._cohort(members, teacher)
                 recorder.samples = cohort.samples_seen
                 cohort.train(recorder)
         except torch.OutOfMemoryError as error:
@@ -84,6 +77,20 @@ class Trainer:
             left = [run for run in runs if run.id not in ended]
             raise DoesNotFit(recorder.records, left, " ".join(str(error).split())) from None
         return recorder.records
+
+    def pace(self, runs: list[Run], ready: Callable[[], None]) -> float:
+        """Seconds of a training step of a cohort of new runs, of which nothing is kept; see `Cohort.pace`."""
+        teacher = self._shelf.teacher(runs[0].teacher) if runs[0].teacher else None
+        members = {run.id: (self._new_member(run, teacher), Progress(run_id=run.id)) for run in runs}
+        return self._cohort(members, teacher).pace(ready)
+
+    def _cohort(self, members: dict[str, tuple[Member, Progress]], teacher: FrozenTeacher | None) -> Cohort:
+        lanes, deterministic = self.options.lanes, self.options.deterministic
+        return Cohort(members, teacher, self.dataset, self.options.device, lanes=lanes, deterministic=deterministic)
+
+    def _new_member(self, run: Run, teacher: FrozenTeacher | None) -> Member:
+        pre_stage = self._shelf.pre_stage(run.pre_stage) if run.pre_stage else None
+        return Member(run, self.registry, self.dataset, teacher, pre_stage, self.options.device)
 
     def _too_large(self, run: Run, reason: str) -> Record:
         recorder = _Recorder(self, self._shelf.teacher(run.teacher) if run.teacher else None, 1)
@@ -98,8 +105,7 @@ class Trainer:
         progress = checkpoint.progress if checkpoint else Progress(run_id=run.id)
         progress.basis = progress.basis or recorder.basis(run)
         try:
-            pre_stage = self._shelf.pre_stage(run.pre_stage) if run.pre_stage else None
-            member = Member(run, self.registry, self.dataset, teacher, pre_stage, self.options.device)
+            member = self._new_member(run, teacher)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:

@@ -15,7 +15,7 @@ from kdbench.data.dataset import Dataset, Split
 from kdbench.recipe import Recipe
 from kdbench.store.records import Epoch, Failure, Status
 from kdbench.training.checkpoint import Progress
-from kdbench.training.concurrency import make_step
+from kdbench.training.concurrency import TIMED_STEPS, make_step
 from kdbench.training.diagnosis import diagnose, diagnoses, probe
 from kdbench.training.evaluation import evaluate
 from kdbench.training.member import FrozenTeacher, Member
@@ -99,6 +99,20 @@ class Cohort:
                 self._end_epoch(epoch, listener)
                 if not self.members:
                     return
+
+    def pace(self, ready: Callable[[], None]) -> float:
+        """Seconds of a training step, the mean of `TIMED_STEPS` after a first one; `ready` is called in between."""
+        with numerics(self._recipe.precision, self._deterministic):
+            self._batches.epoch(1)
+            step = self._make_step()
+            step(1, 0)
+            self._synchronise()
+            ready()
+            began = self._clock()
+            for number in range(TIMED_STEPS):
+                step(1, number % self._steps)
+            self._synchronise()
+            return (self._clock() - began) / TIMED_STEPS
 
     def _train_epoch(self, epoch: int, first_step: int, listener: Listener) -> None:
         began = self._clock()

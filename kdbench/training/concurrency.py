@@ -12,7 +12,7 @@ from kdbench.store.files import write_atomically
 from kdbench.training.lanes import CudaLanes, Work
 from kdbench.training.step import EagerStep, GraphedStep, Lockstep, Step
 
-CACHE = Path("~/.cache/kdbench/lanes.json")
+CACHE = Path("~/.cache/kdbench/concurrency.json")
 TIMED_STEPS = 20
 
 

@@ -37,7 +37,7 @@ def test_a_faulty_member_is_left_to_training(monkeypatch):
 
 
 def test_remembered(tmp_path):
-    cache = tmp_path / "folder" / "lanes.json"
+    cache = tmp_path / "folder" / "concurrency.json"
     assert remembered("a", lambda: 4, cache) == 4
     assert remembered("a", lambda: 8, cache) == 4
     assert remembered("b", lambda: 2, cache) == 2

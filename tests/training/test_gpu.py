@@ -184,7 +184,7 @@ def test_the_number_of_lanes_is_measured_once(monkeypatch, tmp_path):
     work = lockstep(*STUDENTS, device=CUDA)
     before = [member.snapshot() for member in work.members]
     step = make_step(work, CUDA, 0)
-    ((kind, lanes),) = json.loads((tmp_path / ".cache/kdbench/lanes.json").read_text()).items()
+    ((kind, lanes),) = json.loads((tmp_path / ".cache/kdbench/concurrency.json").read_text()).items()
     assert torch.cuda.get_device_name() in kind and lanes in (1, 2, 4)
     for member, state in zip(work.members, before, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(member.snapshot(), state, strict=True))
