@@ -51,11 +51,12 @@ def run_kernels(
     rounds: int = ROUNDS,
     upstream: float = 1.0,
     progress: Callable[[str], None] = lambda line: None,
+    stop_requested: Callable[[], bool] = lambda: False,
 ) -> Result:
     """Times `cases` (by default those that suit the device) and tells `progress` which one is next.
 
     Inputs are leaves in float32, and gradients are returned rather than accumulated: nothing but the operator is timed.
-    `upstream` is the upstream gradient of every output.
+    `upstream` is the upstream gradient of every output. A stop leaves out the cases that have not begun.
     """
     device = torch.device(device)
     left_out = []
@@ -69,6 +70,9 @@ def run_kernels(
     bandwidth = copy_bandwidth(device)
     rows: list[Row] = []
     for case in cases:
+        if stop_requested():
+            left_out.append(f"Left out after a stop: {case.operator} {case.size}.")
+            continue
         if device.type == "cuda" and 4 * case.bytes > torch.cuda.mem_get_info(device)[0]:
             left_out.append(f"Left out for the device's free memory: {case.operator} {case.size}.")
             continue

@@ -82,10 +82,12 @@ def run_training(
     lanes: int,
     notes: Sequence[str] = (),
     progress: Callable[[str], None] = lambda line: None,
+    stop_requested: Callable[[], bool] = lambda: False,
 ) -> Result:
     """Times one step of each method in the plain and in the good loop, and of cohorts of `members` students.
 
     Students beyond the number of methods take the methods again with the next seed. Every round times each way once.
+    After a stop the present round, or the first, is the last one.
     """
     nchw = setting.frozen_teacher(torch.contiguous_format)
     teacher = setting.frozen_teacher(torch.channels_last)
@@ -99,7 +101,9 @@ def run_training(
         **{("good", method): loop for method, loop in good.items()},
         **{("cohort", count): engine for count, engine in cohorts.items()},
     }
-    wall, busy = _in_turns(ways, setting.device, rounds, progress)
+    wall, busy = _in_turns(ways, setting.device, rounds, progress, stop_requested)
+    done = len(wall["plain", methods[0]])
+    left_out = [f"Stopped after {done} of {rounds} rounds."] if done < rounds else []
     sharing = forward_flops(teacher.network, setting.dataset.info.input_size) * setting.recipe.batch_size
 
     def row(name: str, runs: Sequence[tuple[str, int]], keys: Sequence[tuple[str, object]], passes_saved: int) -> Row:
@@ -136,7 +140,7 @@ def run_training(
         len(largest),
         seconds,
         seconds / CHECKPOINT_SECONDS,
-        list(notes),
+        [*notes, *left_out],
     )
 
 
@@ -151,10 +155,13 @@ def _in_turns(
     device: torch.device,
     rounds: int,
     progress: Callable[[str], None],
+    stop_requested: Callable[[], bool],
 ) -> tuple[dict[tuple[str, object], list[float]], dict[tuple[str, object], list[float]]]:
     wall: dict[tuple[str, object], list[float]] = {key: [] for key in ways}
     busy: dict[tuple[str, object], list[float]] = {key: [] for key in ways}
     for number in range(-WARM_UP[device.type], rounds):
+        if number > 0 and stop_requested():
+            break
         progress(f"round {number + 1} of {rounds}" if number >= 0 else "warm-up")
         for key, way in ways.items():
             if number >= 0:

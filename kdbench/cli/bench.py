@@ -18,6 +18,7 @@ from kdbench.bench.train_report import render, to_json
 from kdbench.cli import options
 from kdbench.environment import resolve_device
 from kdbench.errors import UserError
+from kdbench.execution.interrupt import StopSignal
 from kdbench.recipe import load_recipe
 from kdbench.store.files import write_atomically
 
@@ -42,7 +43,10 @@ def train(
     plugin: options.PluginOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Students per hour of the cohort engine, of a plain loop as the field writes it, and of a good plain loop."""
+    """Students per hour of the cohort engine, of a plain loop as the field writes it, and of a good plain loop.
+
+    Ctrl-C or SIGTERM ends it after the present round; what has been measured is printed.
+    """
     registry = options.registry_with(plugin)
     teacher, colon, student = pair.partition(":")
     if not colon:
@@ -59,19 +63,23 @@ def train(
         chosen,
     )
     sizes = members or ([len(names)] if chosen.type == "cpu" else list(MEMBERS))
-    result = run_training(
-        setting,
-        names,
-        members=sizes,
-        precision=setting.recipe.precision,
-        rounds=steps,
-        lanes=lanes,
-        notes=notes,
-        progress=lambda line: typer.echo(line, err=True),
-    )
+    with StopSignal() as stop:
+        result = run_training(
+            setting,
+            names,
+            members=sizes,
+            precision=setting.recipe.precision,
+            rounds=steps,
+            lanes=lanes,
+            notes=notes,
+            progress=lambda line: typer.echo(line, err=True),
+            stop_requested=stop.requested,
+        )
     if chosen.type == "cpu":
         typer.echo(f"{torch.get_num_threads()} threads", err=True)
     typer.echo(to_json(result, chosen) if as_json else render(result))
+    if stop.requested():
+        raise typer.Exit(stop.exit_code)
 
 
 @app.command("kernels")
@@ -84,16 +92,22 @@ def kernels(
         float, typer.Option(min=1, help="With --compare: exit 1 where a median is this many times the saved one.")
     ] = kernel_report.DEFAULT_BOUND,
 ) -> None:
-    """Time every implementation of every loss operator, forward, backward and both, in turns within one process."""
+    """Time every implementation of every loss operator, forward, backward and both, in turns within one process.
+
+    Ctrl-C or SIGTERM ends it after the present operator and size; what has been measured is printed and saved.
+    """
     chosen = resolve_device(device)
     before = kernel_report.load(compare) if compare else None
     if save and save.exists():
         raise UserError(f"{save} already exists and is not overwritten; remove it or choose another name.")
-    result = run_kernels(chosen, progress=lambda line: typer.echo(line, err=True))
+    with StopSignal() as stop:
+        result = run_kernels(chosen, progress=lambda line: typer.echo(line, err=True), stop_requested=stop.requested)
     saved = kernel_report.to_json(result, chosen)
     typer.echo(saved if as_json else kernel_report.render(result))
     if save:
         write_atomically(save, saved.encode())
+    if stop.requested():
+        raise typer.Exit(stop.exit_code)
     slower = kernel_report.compare(before, json.loads(saved), bound) if before else []
     for regression in slower:
         typer.echo(f"slower: {regression}", err=True)

@@ -49,7 +49,7 @@ def print_plan(session: Session, plan: Plan, device: str, as_json: bool) -> None
     estimator = Estimator(session.registry, session.expansion.info)
     cost = estimator.estimate([*plan.teachers, *plan.pre_stages, *plan.pending])
     chosen = resolve_device(device)
-    seconds = cost.shared / measured_rate(chosen) if cost.shared else 0.0
+    seconds = cost.shared / measured_rate(chosen, session.expansion.grid.recipe) if cost.shared else 0.0
     footprint = Footprint(session.registry, session.expansion.info)
     memory = max((footprint.cohort(group) for group in cohorts(plan.pending, session.store)), default=0)
     if as_json:

@@ -13,10 +13,14 @@ from kdbench.data.dataset import DatasetInfo
 from kdbench.flops import ForwardFlops
 from kdbench.model import place
 from kdbench.plugins import Registry
+from kdbench.recipe import Recipe
 from kdbench.run import Run
+from kdbench.training.numerics import numerics
 
 #: A training step's forward and backward pass, in forward passes.
 TRAINING_PASSES = 3
+#: Steps between two waits for the device.
+RATE_STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -61,20 +65,23 @@ class Estimator:
         return run.recipe.epochs * (min(size, cap * batch) if cap else size)
 
 
-def measured_rate(device: torch.device, seconds: float = 0.5) -> float:
+def measured_rate(device: torch.device, recipe: Recipe, seconds: float = 0.5) -> float:
     """Operations a second of a 3×3 convolution's forward and backward pass at the size of the networks' layers."""
-    conv = place(nn.Conv2d(64, 64, 3, padding=1, bias=False), device)
-    images = torch.randn(64, 64, 16, 16, device=device).contiguous(memory_format=torch.channels_last).requires_grad_()
-    operations = TRAINING_PASSES * 2 * 64 * 16 * 16 * 64 * 64 * 9
+    conv = place(nn.Conv2d(64, 64, 3, padding=1, bias=False), device).to(recipe.autocast)
+    images = torch.randn(64, 64, 16, 16, device=device, dtype=recipe.autocast)
+    images = images.contiguous(memory_format=torch.channels_last).requires_grad_()
+    operations = RATE_STEPS * TRAINING_PASSES * 2 * 64 * 16 * 16 * 64 * 64 * 9
 
-    def once() -> None:
-        conv(images).sum().backward()
+    def steps() -> None:
+        for _ in range(RATE_STEPS):
+            conv(images).sum().backward()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    once()
-    count, began = 0, time.perf_counter()
-    while time.perf_counter() - began < seconds:
-        once()
-        count += 1
-    return operations * count / (time.perf_counter() - began)
+    with numerics(recipe.precision):
+        steps()
+        count, began = 0, time.perf_counter()
+        while time.perf_counter() - began < seconds:
+            steps()
+            count += 1
+        return operations * count / (time.perf_counter() - began)

@@ -75,6 +75,18 @@ def test_a_cpu_leaves_out_the_largest_by_default(monkeypatch):
     assert "65536 × 1000" in run_kernels("cpu").left_out[0]
 
 
+def test_a_stop_leaves_out_what_has_not_begun(monkeypatch):
+    monkeypatch.setattr(kernels, "copy_bandwidth", lambda device: 1e9)
+    begun = []
+    left = run_kernels(
+        "cpu", CASES, implementations=("analytic",), rounds=1, progress=begun.append, stop_requested=lambda: begun
+    )
+    first, *others = (f"{case.operator} {case.size}" for case in CASES)
+    assert begun == [first]
+    assert left.left_out == [f"Left out after a stop: {other}." for other in others]
+    assert {f"{row.operator} {row.size}" for row in left.rows} == {first}
+
+
 def test_quantiles():
     assert Timing.of([float(x) for x in range(11)]) == Timing(5.0, 2.0, 8.0)
 

@@ -58,6 +58,14 @@ def test_students_per_hour(result):
     assert row.students_per_hour(15) == pytest.approx(4 * 3600 / (15 * row.wall.median))
 
 
+def test_a_stop_ends_the_rounds_after_the_first(setting):
+    stopped = run_training(
+        setting, ("kd",), members=(1,), precision="fp32", rounds=50, lanes=1, stop_requested=lambda: True
+    )
+    assert stopped.notes == ["Stopped after 1 of 50 rounds."]
+    assert stopped.rows[0].wall.low == stopped.rows[0].wall.high
+
+
 def test_report(result):
     text = render(result)
     assert "cohort of 4" in text and "a remark" in text and "in bf16" in text
