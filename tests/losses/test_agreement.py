@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 
+from kdbench.losses.analytic import divergence
 from tests.losses.support import (
     DEVICES,
     FUSED,
@@ -37,6 +38,14 @@ def test_shapes(backend, operator, shape):
 @pytest.mark.parametrize("backend", FUSED)
 def test_many_classes(backend, operator):
     assert_agrees(backend, operator, arguments(operator, 17, 50_000, device=DEVICES[backend]))
+
+
+@pytest.mark.parametrize("operator", ["kd", "ce_kd", "deep_kd"])
+def test_rows_in_blocks(operator, monkeypatch):
+    monkeypatch.setattr(divergence, "BLOCK_BYTES", 4 * 30 * 7)
+    assert_agrees("analytic", operator, arguments(operator, 20, 30))
+    if operator == "kd":
+        assert_agrees("analytic", "kd", arguments("kd", 20, 30), tau=torch.linspace(1, 5, 20))
 
 
 @pytest.mark.parametrize("dtype", DTYPES[1:], ids=str)
