@@ -23,11 +23,13 @@ def measured_workers(
     """The number of processes for which `rate(job, processes)`, the steps a second of all together, is best."""
     largest = max(jobs, key=lambda job: len(job.runs))
     free, _ = torch.cuda.mem_get_info(device)
-    most = min(MOST, len(jobs), free // (FOOTPRINTS * footprint.cohort(largest.runs)))
-    if most < 2:
+    possible = min(MOST, len(jobs), free // (FOOTPRINTS * footprint.cohort(largest.runs)))
+    if possible < 2:
         return 1
+    # Sizes alike are not measured one by one: it takes a minute of the device.
+    most, members = (2 ** (number.bit_length() - 1) for number in (possible, len(largest.runs)))
     name = torch.cuda.get_device_name(device)
-    kind = f"{name}, torch {torch.__version__}, up to {most} cohorts of {len(largest.runs)} members"
+    kind = f"{name}, torch {torch.__version__}, up to {most} cohorts of {members} to {2 * members - 1} members"
     return remembered(kind, lambda: best_count(most, lambda count: rate(largest, count)))
 
 

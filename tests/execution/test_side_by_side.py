@@ -65,6 +65,9 @@ def test_measured_once_on_the_largest_cohort(gpu):
 
     for _ in range(2):
         assert measured_workers([small, large, small], gpu, footprint(100), rate) == 2
+    # One more job or member is much the same.
+    large = Job([None] * 2, 2)
+    assert measured_workers([large, small], gpu, footprint(100), rate) == 2
     assert asked == [1, 2]
 
 
@@ -117,6 +120,6 @@ tables:
     command = "run", "--grid", grid, "--device", CUDA.type
     first = kdbench(*command, "--results", tmp_path / "first")
     assert first.code == 0 and "measuring how many cohorts" in first.out, first.err
-    assert "up to 2 cohorts of 2 members" in (tmp_path / ".cache/kdbench/concurrency.json").read_text()
+    assert "up to 2 cohorts of 2 to 3 members" in (tmp_path / ".cache/kdbench/concurrency.json").read_text()
     again = kdbench(*command, "--results", tmp_path / "again")
     assert again.code == 0 and "measuring how many cohorts" not in again.out, again.err
