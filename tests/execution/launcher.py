@@ -6,11 +6,15 @@ each with a number: a new process's, or the exit code of an ended one (minus the
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import torch
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Launcher:
@@ -63,9 +67,12 @@ def _serve() -> None:
             pid, status = os.waitpid(question["wait"], os.WNOHANG if question.get("poll") else 0)
             answer = os.waitstatus_to_exitcode(status) if pid else None
         else:
+            # A signal that comes before the new process can hear it waits until it can.
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
             answer = os.fork()
             if not answer:
                 _become(question["argv"], Path(question["output"]), main)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         print(json.dumps(answer), flush=True)
 
 
@@ -76,19 +83,21 @@ def _become(argv: list[str], output: Path, main) -> None:
     for source, target in ((null, 0), (file, 1), (file, 2)):
         os.dup2(source, target)
     sys.argv = ["kdbench", *argv]
-    code = 0
+    code = 70
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         main()
+        code = 0
     except SystemExit as ended:
         code = ended.code or 0
+    except KeyboardInterrupt:
+        code = 130
     except BaseException:
-        import traceback
-
         traceback.print_exc()
-        code = 70
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 if __name__ == "__main__":
