@@ -23,7 +23,7 @@ from kdbench_methods.kd import KD
 from kdbench_methods.mtkd_ssr import MTKDSSR
 from kdbench_methods.student import Student
 from kdbench_methods.vid import VID
-from tests.methods import reference as ref
+from tests.methods.support import approx, weighted_sum
 from tests.support import STUDENT, TEACHER, build_method, declared, random_batch, random_outputs
 
 VARIANTS = {
@@ -148,7 +148,7 @@ def test_loss_and_gradient_are_finite(variant, seed, scale, teacher_scale, half)
     )
     student, teacher, batch = declared(method, student, teacher, random_batch(seed=seed))
     method.float()
-    loss = ref.total(method, method.terms(student, teacher, batch))
+    loss = weighted_sum(method, method.terms(student, teacher, batch))
     gradients = torch.autograd.grad(loss, [*leaves(student), *method.parameters()], allow_unused=True)
     method.double()
     assert loss.dtype is torch.float32
@@ -167,7 +167,7 @@ def test_the_order_of_the_batch_does_not_matter(variant, order, seed):
     student, teacher = (moved(outputs, lambda x: x[list(order)]) for outputs in (student, teacher))
     batch = Batch(batch.labels[list(order)], **batch._values)
     actual = method.terms(student, teacher, batch)
-    assert {n: t.item() for n, t in actual.items()} == ref.approx({n: t.item() for n, t in expected.items()})
+    assert {n: t.item() for n, t in actual.items()} == approx({n: t.item() for n, t in expected.items()})
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_no_value_reaches_the_host(variant):
             return moved(outputs, mode.from_tensor)
 
         batch = Batch(mode.from_tensor(batch.labels), **{n: mode.from_tensor(v) for n, v in batch._values.items()})
-        loss = ref.total(method, method.terms(fake(student), fake(teacher), batch))
+        loss = weighted_sum(method, method.terms(fake(student), fake(teacher), batch))
         loss.backward()
     method.zero_grad(set_to_none=True)
     assert loss.shape == ()

@@ -20,6 +20,7 @@ from kdbench_methods.rkd import RKD
 from kdbench_methods.semckd import SemCKD
 from kdbench_methods.simkd import SimKD
 from kdbench_methods.sp import SP
+from tests.methods.support import weighted_sum
 from tests.support import STUDENT, TEACHER, build_method, declared, random_batch, random_outputs
 
 ZOO = [CC, CRD, DKD, NST, PKT, ReviewKD, RKD, SemCKD, SimKD, SP]
@@ -50,7 +51,7 @@ def total(method, student, teacher, batch):
     terms, weights = method.terms(*declared(method, student, teacher, batch)), method.weights(method.params)
     assert set(terms) == set(weights) == set(method.formula)
     assert all(term.shape == () for term in terms.values())
-    return sum(weights[name] * term for name, term in terms.items())
+    return weighted_sum(method, terms)
 
 
 @any_method
