@@ -1,5 +1,7 @@
 """Methods on pairs of tiny networks with random float64 features, and how their terms and gradients are judged."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -42,6 +44,20 @@ def replaced(outputs: Outputs, **values: Tensor | tuple[Tensor, ...]) -> Outputs
     return Outputs(outputs.owner, **(kept | values))
 
 
+def mapped(outputs: Outputs, change: Callable[[Tensor], Tensor]) -> Outputs:
+    """The same outputs with every tensor changed."""
+    values = {name: getattr(outputs, name) for name in outputs.features}
+    return Outputs(
+        outputs.owner, **{n: tuple(map(change, v)) if isinstance(v, tuple) else change(v) for n, v in values.items()}
+    )
+
+
+def leaves(outputs: Outputs) -> list[Tensor]:
+    """Every tensor of the outputs."""
+    values = (getattr(outputs, name) for name in outputs.features)
+    return [leaf for value in values for leaf in (value if isinstance(value, tuple) else (value,))]
+
+
 def shallow_heads(method: Method, student: Outputs) -> list[Outputs]:
     """What the auxiliary classifiers of all shallow stages give, shallow to deep."""
     return [branch.outputs(stage) for branch, stage in zip(method.branches, student.stages, strict=False)]
@@ -65,15 +81,12 @@ def weighted_sum(method: Method, terms: dict[str, Tensor]) -> Tensor:
 
 def check_gradient(method: Method, student: Outputs, teacher: Outputs, batch: Batch, *features: str) -> None:
     """The gradient of Σ weight × term with respect to the student's `features` agrees with finite differences."""
-    values = {name: getattr(student, name) for name in features}
-    leaves = tuple(leaf for value in values.values() for leaf in (value if isinstance(value, tuple) else (value,)))
+    judged = student.only(features, student.owner)
 
     def loss(*inputs: Tensor) -> Tensor:
         rest = iter(inputs)
-        moved = {
-            name: tuple(next(rest) for _ in value) if isinstance(value, tuple) else next(rest)
-            for name, value in values.items()
-        }
-        return weighted_sum(method, method.terms(replaced(student, **moved), teacher, batch))
+        moved = mapped(judged, lambda _: next(rest))
+        values = {name: getattr(moved, name) for name in features}
+        return weighted_sum(method, method.terms(replaced(student, **values), teacher, batch))
 
-    assert torch.autograd.gradcheck(loss, leaves, fast_mode=True)
+    assert torch.autograd.gradcheck(loss, tuple(leaves(judged)), fast_mode=True)
