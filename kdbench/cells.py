@@ -33,6 +33,15 @@ class Cell:
         name = self.row.label or self.row.key
         return visible(f"{name} ({self.caveat})" if self.caveat else name)
 
+    def as_json(self) -> dict[str, str]:
+        """What tells it from the grid's other cells, as plain data."""
+        return {
+            "table": self.table.name,
+            "teacher": self.pair.teacher,
+            "student": self.pair.student,
+            "row": self.row.key,
+        }
+
 
 class Expansion:
     """The cells of a grid on one data set.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from kdbench.checks.host_sync import watching_host_syncs
 from kdbench.checks.places import current_place, homes
-from kdbench.checks.randomness import global_states
+from kdbench.checks.randomness import drawn_from, global_states
 from kdbench.checks.trainee import Trainee
 from kdbench.model import StagedModel
 
@@ -81,7 +81,7 @@ class _Watch:
         before = global_states()
         with watching_host_syncs(self._note):
             yield
-        self.drawn_from = [name for name, state in global_states().items() if state != before[name]]
+        self.drawn_from = drawn_from(before)
 
     def _note(self, what: str) -> None:
         self.syncs.append(f"{what}, {current_place(self._folders, Trainee.step.__code__)}")

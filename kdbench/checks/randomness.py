@@ -24,6 +24,11 @@ def global_states() -> dict[str, Any]:
     }
 
 
+def drawn_from(before: dict[str, Any]) -> list[str]:
+    """The global generators that have moved on since `before`, what `global_states` gave."""
+    return [name for name, state in global_states().items() if state != before[name]]
+
+
 @contextmanager
 def global_seed(*parts: str | int) -> Iterator[None]:
     """Inside, every global generator starts from a seed that follows from `parts`; outside, all are as they were."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from kdbench.checks.bench import STEPS
 from kdbench.checks.case import Case
 from kdbench.checks.findings import Fault
-from kdbench.checks.trainee import Trainee
+from kdbench.checks.trainee import Trainee, differing
 from kdbench.training.checkpoint import Progress, load_checkpoint, read_checkpoint, save_checkpoint
 
 
@@ -22,8 +22,8 @@ def seed(case: Case) -> None:
         one, other = (case.trainee(salt=salt) for salt in (1, 2))
         for trainee in (one, other):
             _train_epoch(trainee, 1)
-        if differing := _differing(one.fingerprint(), other.fingerprint()):
-            raise Fault(f"two steps from the same seed give different values of {differing}", advice)
+        if unlike := differing(one.fingerprint(), other.fingerprint()):
+            raise Fault(f"two steps from the same seed give different values of {unlike}", advice)
 
 
 def state(case: Case) -> None:
@@ -36,9 +36,9 @@ def state(case: Case) -> None:
         load_checkpoint(read_checkpoint(path), resumed.member)
     for trainee in (case.main, resumed):
         _train_epoch(trainee, 2)
-    if differing := _differing(case.main.fingerprint(), resumed.fingerprint()):
+    if unlike := differing(case.main.fingerprint(), resumed.fingerprint()):
         raise Fault(
-            f"a resumed training gives another value of {differing}",
+            f"a resumed training gives another value of {unlike}",
             "keep what a step changes in parameters and persistent buffers (`register_buffer`), not in attributes",
         )
 
@@ -46,8 +46,3 @@ def state(case: Case) -> None:
 def _train_epoch(trainee: Trainee, epoch: int) -> None:
     for step in range(STEPS):
         trainee.step(epoch, step)
-
-
-def _differing(one: dict[str, str], other: dict[str, str]) -> str:
-    names = [name for name in one.keys() | other.keys() if one.get(name) != other.get(name)]
-    return f"{min(names)} (and {len(names) - 1} more)" if len(names) > 1 else "".join(names)

@@ -9,7 +9,7 @@ from functools import partial
 
 import torch
 
-from kdbench.checks import compiling, declarations, deployment, precision, repetition, surroundings, terms
+from kdbench.checks import compiling, declarations, deployment, diagnosis, precision, repetition, surroundings, terms
 from kdbench.checks.bench import CPU, Bench
 from kdbench.checks.case import Case
 from kdbench.checks.findings import Exempt, Fault, Finding
@@ -54,6 +54,7 @@ CHECKS = {
     "teacher": Check(surroundings.teacher),
     "host_sync": Check(surroundings.host_sync),
     "deployment": Check(deployment.deployment, after=("terms",), pre_stage=False),
+    "diagnose": Check(diagnosis.diagnose, after=("terms",)),
     "extreme_logits": Check(precision.extreme_logits, after=("terms",), thorough=True, pre_stage=False),
     "bf16": Check(precision.bf16, after=("terms",), thorough=True),
     "seed": Check(repetition.seed, after=("batch",)),

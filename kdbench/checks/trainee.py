@@ -116,7 +116,13 @@ class Trainee:
         """sha256 of each tensor that training changes and a checkpoint keeps."""
         state = {f"student's {name}": value for name, value in self.member.network.state_dict().items()}
         state |= self.member.method.state_dict()
-        return {name: hashlib.sha256(_bytes(value)).hexdigest() for name, value in state.items()}
+        return _digests(state)
+
+    def gradients(self) -> dict[str, str]:
+        """sha256 of the gradient of each parameter that has one."""
+        parameters = {f"student's {name}": p for name, p in self.member.network.named_parameters()}
+        parameters |= dict(self.member.method.named_parameters())
+        return _digests({name: p.grad for name, p in parameters.items() if p.grad is not None})
 
     def released_method(self) -> Method:
         """The method's trained modules, frozen and no longer watched: what a pre-stage hands on."""
@@ -134,8 +140,18 @@ def refuse_malformed(terms: dict[str, Tensor], weights: Mapping[str, float]) -> 
         )
     for name, value in terms.items():
         if not isinstance(value, Tensor) or value.dim():
-            found = f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            raise Fault(f"term '{name}' is {found}", "reduce it over the batch to a scalar tensor", "terms")
+            raise Fault(f"term '{name}' is {in_words(value)}", "reduce it over the batch to a scalar tensor", "terms")
+
+
+def in_words(value: object) -> str:
+    """What a method gave, be it a tensor or not."""
+    return f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+
+
+def differing(one: dict[str, str], other: dict[str, str]) -> str:
+    """What differs between two fingerprints, in words; empty where nothing does."""
+    names = [name for name in one.keys() | other.keys() if one.get(name) != other.get(name)]
+    return f"{min(names)} (and {len(names) - 1} more)" if len(names) > 1 else "".join(names)
 
 
 def _shared(teacher: Outputs, batch: Batch) -> dict[str, Shared]:
@@ -145,6 +161,10 @@ def _shared(teacher: Outputs, batch: Batch) -> dict[str, Shared]:
         parts = value if isinstance(value, tuple) else (value,)
         found |= {f"{feature} of the teacher" + f", number {n + 1}" * (len(parts) > 1): p for n, p in enumerate(parts)}
     return {name: Shared(tensor, tensor.clone()) for name, tensor in found.items()}
+
+
+def _digests(values: Mapping[str, Tensor]) -> dict[str, str]:
+    return {name: hashlib.sha256(_bytes(value)).hexdigest() for name, value in values.items()}
 
 
 def _bytes(value: Tensor) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from kdbench.gate.check import Report
 
 
-class Gate(Protocol):
-    """What the fixture gives."""
+class Gate:
+    """What the fixture gives: `kdbench check` as a call."""
+
+    def __init__(self, request: pytest.FixtureRequest, folders: pytest.TempPathFactory):
+        self._request = request
+        self._folders = folders
 
     def __call__(
         self,
@@ -35,24 +39,6 @@ class Gate(Protocol):
         seeds cannot tell and `allow_undecided` is false. The arguments are those of `kdbench check`; a relative
         `baseline` or `results` is beside the test's file, and without `results` everything is trained anew.
         """
-
-
-@pytest.fixture
-def kdbench_gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Gate:
-    """Compare accuracies with a baseline file; see `kdbench check --help` and docs/ci.md."""
-
-    def gate(
-        baseline: str | Path,
-        *,
-        results: str | Path | None = None,
-        margin: float | None = None,
-        alpha: float = 0.05,
-        allow_undecided: bool = False,
-        seeds: Sequence[int] = (),
-        device: str = "auto",
-        workers: int = 0,
-        plugins: Sequence[Path] = (),
-    ) -> Report:
         __tracebackhide__ = True
         from kdbench.environment import resolve_device
         from kdbench.execution.jobs import Options
@@ -62,14 +48,14 @@ def kdbench_gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         from kdbench.gate.text import text
         from kdbench.plugins import load_plugins
 
-        beside = request.path.parent
-        folder = beside / results if results is not None else tmp_path_factory.mktemp("kdbench")
+        beside = self._request.path.parent
+        folder = beside / results if results is not None else self._folders.mktemp("kdbench")
         bench = open_bench(read_baseline(beside / baseline), load_plugins(tuple(plugins)), folder, seeds=seeds)
         refuse_stale(bench)
         how = Options(
             device=resolve_device(device),
             workers=workers,
-            command=f"pytest {request.node.nodeid}",
+            command=f"pytest {self._request.node.nodeid}",
             plugin_files=tuple(plugins),
             dataset_spec=bench.expansion.grid.dataset,
         )
@@ -79,4 +65,8 @@ def kdbench_gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
             pytest.fail(text(report), pytrace=False)
         return report
 
-    return gate
+
+@pytest.fixture
+def kdbench_gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Gate:
+    """Compare accuracies with a baseline file; see `kdbench check --help` and docs/ci.md."""
+    return Gate(request, tmp_path_factory)

@@ -35,14 +35,7 @@ class CellCost:
 
     def as_json(self) -> dict[str, Any]:
         """As plain data."""
-        plain = {key: value for key, value in vars(self).items() if key != "cell"}
-        return {
-            "table": self.cell.table.name,
-            "teacher": self.cell.pair.teacher,
-            "student": self.cell.pair.student,
-            "row": self.cell.row.key,
-            **plain,
-        }
+        return self.cell.as_json() | {key: value for key, value in vars(self).items() if key != "cell"}
 
 
 def costs(results: Sequence[CellResult], records: Mapping[str, Record]) -> list[CellCost]:

@@ -48,10 +48,7 @@ class PairedComparison:
         """As plain data."""
         corrected = self.estimate.interval(self.level)
         return {
-            "table": self.cell.table.name,
-            "teacher": self.cell.pair.teacher,
-            "student": self.cell.pair.student,
-            "row": self.cell.row.key,
+            **self.cell.as_json(),
             "reference": self.reference,
             "status": self.status,
             "seeds": list(self.seeds),

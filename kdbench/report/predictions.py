@@ -40,10 +40,7 @@ class CellPredictions:
     def as_json(self) -> dict[str, Any]:
         """As plain data."""
         return {
-            "table": self.cell.table.name,
-            "teacher": self.cell.pair.teacher,
-            "student": self.cell.pair.student,
-            "row": self.cell.row.key,
+            **self.cell.as_json(),
             "agreement": self.agreement.as_json(),
             "calibration_error": self.calibration.as_json(),
         }

@@ -40,10 +40,7 @@ class PaperComparison:
     def as_json(self) -> dict[str, Any]:
         """As plain data."""
         return {
-            "table": self.cell.table.name,
-            "teacher": self.cell.pair.teacher,
-            "student": self.cell.pair.student,
-            "row": self.cell.row.key,
+            **self.cell.as_json(),
             "ours": self.ours.as_json(),
             "paper": {"mean": self.published.mean, "std": self.published.std, "n": self.runs, "epoch": self.epoch},
             "difference": self.estimate.mean,

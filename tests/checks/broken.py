@@ -63,6 +63,12 @@ class Good(Method):
         noise = torch.randn(ours.shape, generator=batch.generator, device=ours.device) / (1 + self.steps)
         return F.mse_loss(self.run(self.r, ours + noise), theirs)
 
+    def diagnose(self, student, teacher, batch):
+        return {"error": self.error(student, teacher)}
+
+    def error(self, student, teacher):
+        return (self.run(self.r, student.embedding) - teacher.embedding).square().mean(dim=1)
+
 
 class TeacherFree(Method):
     """Cross-entropy alone."""
@@ -455,6 +461,97 @@ class KeepsInVain(Good):
 class ShipsFeatures(Good):
     def deploy(self, student):
         return nn.Sequential(student.stem, *student.stages, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+# diagnose
+
+
+@broken("diagnose", "`diagnose` raises UndeclaredNeedError: `generator` of the batch was read")
+class DiagnosesByChance(Good):
+    def diagnose(self, student, teacher, batch):
+        return {"error": self.hint(student.embedding, teacher.embedding, batch)}
+
+
+@broken("diagnose", "`diagnose` raises RuntimeError")
+class DiagnosesFixedBatch(Good):
+    def setup(self, build):
+        super().setup(build)
+        self.register_buffer("importance", torch.ones(build.batch_size))
+
+    def error(self, student, teacher):
+        return super().error(student, teacher) * self.importance
+
+
+@broken("diagnose", "gives a tensor of shape [13], not a dict")
+class DiagnosesWithoutName(Good):
+    def diagnose(self, student, teacher, batch):
+        return self.error(student, teacher)
+
+
+@broken("diagnose", "names a value 1, which is no text")
+class DiagnosesByNumber(Good):
+    def diagnose(self, student, teacher, batch):
+        return {1: self.error(student, teacher)}
+
+
+@broken("diagnose", "gives 'error' as list for a batch of 13")
+class DiagnosesAList(Good):
+    def error(self, student, teacher):
+        return super().error(student, teacher).tolist()
+
+
+@broken("diagnose", "gives 'error' as a tensor of shape [] for a batch of 13")
+class DiagnosesTheBatch(Good):
+    def error(self, student, teacher):
+        return super().error(student, teacher).mean()
+
+
+@broken("diagnose", "gives 'error' as a tensor of shape [13, 1] for a batch of 13")
+class DiagnosesAColumn(Good):
+    def error(self, student, teacher):
+        return super().error(student, teacher).unsqueeze(1)
+
+
+@broken("diagnose", "gives 'error' in bool")
+class DiagnosesYesOrNo(Good):
+    def error(self, student, teacher):
+        return super().error(student, teacher) > 1
+
+
+@broken("diagnose", "values of 'error' that are not finite")
+class DiagnosesInfinity(Good):
+    def error(self, student, teacher):
+        return super().error(student, teacher) / (teacher.logits.argmax(dim=1) * 0)
+
+
+@broken("diagnose", "draws from the global random numbers of torch")
+class DiagnosesNoise(Good):
+    def error(self, student, teacher):
+        error = super().error(student, teacher)
+        return error + torch.randn_like(error)
+
+
+@broken("diagnose", "changes steps")
+class DiagnosesAStep(Good):
+    def error(self, student, teacher):
+        self.steps += 1
+        return super().error(student, teacher)
+
+
+@broken("diagnose", "changes the gradient of r.bias")
+class DiagnosesByGradient(Good):
+    def error(self, student, teacher):
+        with torch.enable_grad():
+            error = super().error(student, teacher)
+            error.mean().backward()
+        return error.detach()
+
+
+@broken("diagnose", "changes the gradient of r.bias")
+class DiagnosesAndClears(Good):
+    def error(self, student, teacher):
+        self.zero_grad()
+        return super().error(student, teacher)
 
 
 # extreme_logits

@@ -7,6 +7,7 @@ import pytest
 from kdbench.checks.findings import Finding
 from kdbench.checks.suite import CHECKS, Conformance, paper_pairs
 from kdbench.plugins import load_plugins
+from kdbench.training.diagnosis import diagnoses
 from tests.gpu import CUDA, needs_gpu
 
 FILE = Path(__file__).with_name("broken.py")
@@ -52,7 +53,8 @@ def test_a_good_method_passes(suite, name):
 def test_built_in_methods_pass(suite, name):
     findings = suite.verify(name)
     assert not failed(findings)
-    assert {f.check for f in findings if f.status == "passed"} >= set(CHECKS) - {"teacher_free"}
+    inapplicable = {"teacher_free"} if diagnoses(REGISTRY.method(name)) else {"teacher_free", "diagnose"}
+    assert {f.check for f in findings if f.status == "passed"} >= set(CHECKS) - inapplicable
 
 
 def test_the_pairs_are_those_of_the_first_table():
@@ -77,6 +79,8 @@ def test_what_cannot_be_judged_is_said(suite):
     statuses = {f.check: (f.status, f.reason) for f in suite.verify("wrongwidth")}
     assert statuses["state"] == ("not reached", "see step")
     assert {f.check: f.status for f in suite.verify("pythonnoise")}["compile"] == "opted out"
+    silent = {f.check: (f.status, f.reason) for f in suite.verify("teacher_free")}
+    assert silent["diagnose"] == ("not applicable", "the method does not override `diagnose`")
 
 
 def test_a_pre_stage_is_judged_by_itself(suite):

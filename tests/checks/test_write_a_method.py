@@ -40,7 +40,7 @@ def test_the_page_works_from_top_to_bottom(tmp_path):
             assert block.language == "text"
             assert [line for line in block.text.splitlines() if line not in last] == []
     *_, tests, grid = printed.values()
-    assert f"{len(CHECKS)} passed, 1 skipped" in tests  # no teacher_free, but the numbers' test
+    assert f"{len(CHECKS) - 1} passed, 2 skipped" in tests  # neither teacher_free nor diagnose, but the numbers' test
     assert "(kdbench-pooled-hint 0.1.0)" in grid and re.search(r"pooled_hint.* \d+\.\d\d", grid)
 
 

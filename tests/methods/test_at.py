@@ -1,10 +1,9 @@
-import math
-
 import pytest
 import torch
 
 from kdbench_methods.at import AT, attention
 from tests.methods import reference as ref
+from tests.methods.support import PAIRS, assert_terms, case, check_gradient
 
 
 def attention_map(maps):
@@ -13,8 +12,7 @@ def attention_map(maps):
     energy = [
         sum(maps[c, y, x].item() ** 2 for c in range(channels)) / channels for y in range(height) for x in range(width)
     ]
-    length = math.sqrt(sum(e * e for e in energy))
-    return [e / length for e in energy]
+    return ref.unit(energy)
 
 
 def distance(ours, theirs):
@@ -25,15 +23,15 @@ def distance(ours, theirs):
         for f_s, f_t in zip(ours, theirs, strict=True)
         for q_s, q_t in zip(attention_map(f_s), attention_map(f_t), strict=True)
     ]
-    return sum(squares) / len(squares)
+    return ref.mean(squares)
 
 
-@pytest.mark.parametrize("pair", ref.PAIRS.values(), ids=ref.PAIRS)
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
 def test_terms_equal_the_formula(pair):
-    method, student, teacher, batch = ref.case(AT, pair)
+    method, student, teacher, batch = case(AT, pair)
     pairs = list(zip(student.stages, teacher.stages, strict=False))
     assert len(pairs) == min(len(student.stages), len(teacher.stages))
-    ref.assert_terms(
+    assert_terms(
         method.terms(student, teacher, batch),
         ce=ref.cross_entropy(student.logits, batch.labels),
         kd=ref.kd(student.logits, teacher.logits, 4.0),
@@ -52,4 +50,4 @@ def test_dead_maps_have_a_finite_gradient():
 
 
 def test_gradient():
-    ref.check_gradient(*ref.case(AT), "logits", "stages")
+    check_gradient(*case(AT), "logits", "stages")

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from kdbench.model import Outputs
 from kdbench_methods.byot import BYOT, DISTANCES
 from tests.methods import reference as ref
+from tests.methods.support import PAIRS, approx, assert_terms, case, check_gradient, shallow_heads
 
 
 def squares(head, student):
@@ -17,13 +18,13 @@ def squares(head, student):
     ]
 
 
-@pytest.mark.parametrize("pair", ref.PAIRS.values(), ids=ref.PAIRS)
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
 @pytest.mark.parametrize("tau", [3.0, 4.0])
 def test_terms_equal_the_formula(pair, tau):
-    method, student, teacher, batch = ref.case(BYOT, pair, tau=tau)
-    heads = ref.heads(method, student)
+    method, student, teacher, batch = case(BYOT, pair, tau=tau)
+    heads = shallow_heads(method, student)
     assert len(heads) == len(student.stages) - 1
-    ref.assert_terms(
+    assert_terms(
         method.terms(student, teacher, batch),
         ce=ref.cross_entropy(student.logits, batch.labels),
         ce_shallow=sum(ref.cross_entropy(head.logits, batch.labels) for head in heads),
@@ -33,15 +34,15 @@ def test_terms_equal_the_formula(pair, tau):
 
 
 def test_the_norm_is_taken_over_the_whole_batch():
-    method, student, teacher, batch = ref.case(BYOT, distance="norm")
-    expected = sum(math.sqrt(sum(map(sum, squares(head, student)))) for head in ref.heads(method, student))
-    assert method.terms(student, teacher, batch)["hint"].item() == ref.approx(expected)
+    method, student, teacher, batch = case(BYOT, distance="norm")
+    expected = sum(math.sqrt(sum(map(sum, squares(head, student)))) for head in shallow_heads(method, student))
+    assert method.terms(student, teacher, batch)["hint"].item() == approx(expected)
 
 
 def test_without_tau_squared_the_divergence_is_16_times_weaker():
-    full, weak = (ref.case(BYOT, tau_squared=on) for on in (True, False))
+    full, weak = (case(BYOT, tau_squared=on) for on in (True, False))
     full, weak = (method.terms(*rest)["kd_shallow"].item() for method, *rest in (full, weak))
-    assert full == ref.approx(16 * weak)
+    assert full == approx(16 * weak)
 
 
 def test_weights_share_1_between_labels_and_predictions():
@@ -51,7 +52,7 @@ def test_weights_share_1_between_labels_and_predictions():
 
 
 def test_the_last_classifier_learns_from_the_labels_alone():
-    method, student, teacher, batch = ref.case(BYOT)
+    method, student, teacher, batch = case(BYOT)
     terms = method.terms(student, teacher, batch)
     (terms["ce_shallow"] + terms["kd_shallow"] + terms["hint"]).backward()
     assert student.logits.grad is None
@@ -69,7 +70,7 @@ def test_equal_vectors_have_distance_and_gradient_zero(distance):
 
 
 def test_it_needs_no_teacher():
-    method, student, _, batch = ref.case(BYOT)
+    method, student, _, batch = case(BYOT)
     assert method.needs.teacher == ()
     assert method.terms(student, Outputs("teacher"), batch).keys() == {"ce", "ce_shallow", "kd_shallow", "hint"}
 
@@ -77,4 +78,4 @@ def test_it_needs_no_teacher():
 @pytest.mark.parametrize("distance", DISTANCES)
 def test_gradient(distance):
     # Of the stages alone: logits and embedding of the last classifier are targets, whose gradient is cut.
-    ref.check_gradient(*ref.case(BYOT, distance=distance, lam=1.0), "stages")
+    check_gradient(*case(BYOT, distance=distance, lam=1.0), "stages")

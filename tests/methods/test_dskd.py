@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from kdbench.losses import loss_based_weights
 from kdbench_methods.dskd import DSKD, RESIZE
 from tests.methods import reference as ref
+from tests.methods.support import PAIRS, approx, assert_terms, case, check_gradient
 from tests.support import STUDENT, TEACHER, random_batch, tiny_architecture
 
 SWITCHES = {
@@ -61,7 +62,7 @@ def expected_terms(method, student, teacher, batch):
     scale = p.tau**2 if p.tau_squared else 1.0
 
     def divergences(logits):
-        return [scale * ref.kl(t, z, p.tau) for t, z in zip(teacher.logits, logits, strict=True)]
+        return [scale * ref.kl_of_logits(t, z, p.tau) for t, z in zip(teacher.logits, logits, strict=True)]
 
     last = divergences(student.logits)
     terms = {
@@ -86,27 +87,27 @@ def expected_terms(method, student, teacher, batch):
 
 def terms_of(**params):
     """Terms under these parameters, as numbers; the same networks and data every time."""
-    method, *rest = ref.case(DSKD, **params)
+    method, *rest = case(DSKD, **params)
     return {name: term.item() for name, term in method.terms(*rest).items()}
 
 
-@pytest.mark.parametrize("pair", [ref.PAIRS["deeper student"], ref.PAIRS["deeper teacher"]], ids=["deep", "shallow"])
+@pytest.mark.parametrize("pair", [PAIRS["deeper student"], PAIRS["deeper teacher"]], ids=["deep", "shallow"])
 @pytest.mark.parametrize("params", SWITCHES.values(), ids=SWITCHES)
 def test_terms_equal_the_formula(pair, params):
     if params.get("blocks") == (3, 1, 1) and pair[0] is not STUDENT:
         params = {"blocks": (2, 1, 1)}
-    method, *rest = ref.case(DSKD, pair, **params)
-    ref.assert_terms(method.terms(*rest), **expected_terms(method, *rest))
+    method, *rest = case(DSKD, pair, **params)
+    assert_terms(method.terms(*rest), **expected_terms(method, *rest))
 
 
-@pytest.mark.parametrize("pair", ref.PAIRS.values(), ids=ref.PAIRS)
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
 def test_terms_equal_the_formula_on_every_pair(pair):
-    method, *rest = ref.case(DSKD, pair, seed=3)
-    ref.assert_terms(method.terms(*rest), **expected_terms(method, *rest))
+    method, *rest = case(DSKD, pair, seed=3)
+    assert_terms(method.terms(*rest), **expected_terms(method, *rest))
 
 
 def test_the_feature_loss_begins_in_its_epoch():
-    method, student, teacher, _ = ref.case(DSKD, fea_from_epoch=3)
+    method, student, teacher, _ = case(DSKD, fea_from_epoch=3)
     found = [
         method.terms(student, teacher, random_batch(epoch=epoch).only(("epoch",)))["fea_last"].item()
         for epoch in (1, 2, 3, 4)
@@ -117,19 +118,19 @@ def test_the_feature_loss_begins_in_its_epoch():
 def test_equal_weights_of_1_are_as_many_times_the_mean_as_there_are_heads():
     mean, one = terms_of(adaptive=False), terms_of(adaptive=False, equal_weight="one")
     for name in ("kd_shallow", "fea_shallow"):
-        assert one[name] == ref.approx(3 * mean[name])
+        assert one[name] == approx(3 * mean[name])
 
 
 def test_a_shared_projection_is_one():
-    (shared,) = ref.case(DSKD, shared_projection=True)[0].projections
-    own = ref.case(DSKD)[0].projections
+    (shared,) = case(DSKD, shared_projection=True)[0].projections
+    own = case(DSKD)[0].projections
     assert len(own) == 4 and len(list(shared.parameters())) * 4 == len(list(own.parameters()))
 
 
 def test_identity_projection():
-    method, *rest = ref.case(DSKD, ref.PAIRS["same network"], projector="identity")
+    method, *rest = case(DSKD, PAIRS["same network"], projector="identity")
     assert list(method.projections.parameters()) == []
-    ref.assert_terms(method.terms(*rest), **expected_terms(method, *rest))
+    assert_terms(method.terms(*rest), **expected_terms(method, *rest))
 
 
 def test_weights():
@@ -145,7 +146,7 @@ def test_weights():
 
 def test_without_tau_squared_the_divergences_are_16_times_weaker():
     full, weak = terms_of(), terms_of(tau_squared=False)
-    assert weak == ref.approx(full | {name: full[name] / 16 for name in ("kd_last", "kd_shallow")})
+    assert weak == approx(full | {name: full[name] / 16 for name in ("kd_last", "kd_shallow")})
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -153,7 +154,7 @@ def test_loss_based_weights_never_lower_the_loss(seed):
     """Σ D²/ΣD ≥ mean D (Chebyshev), for each sample and so for the batch."""
     adaptive, equal = (
         {name: term.item() for name, term in method.terms(*rest).items()}
-        for method, *rest in (ref.case(DSKD, seed=seed, adaptive=on) for on in (True, False))
+        for method, *rest in (case(DSKD, seed=seed, adaptive=on) for on in (True, False))
     )
     for name in ("kd_shallow", "fea_shallow"):
         assert adaptive[name] > equal[name]
@@ -162,11 +163,11 @@ def test_loss_based_weights_never_lower_the_loss(seed):
 
 
 def test_one_block_makes_the_weights_inert():
-    assert terms_of(blocks=(2,)) == ref.approx(terms_of(blocks=(2,), adaptive=False))
+    assert terms_of(blocks=(2,)) == approx(terms_of(blocks=(2,), adaptive=False))
 
 
 def test_detaching_changes_gradients_and_no_value():
-    attached, detached = (ref.case(DSKD, detach_weights=on) for on in (False, True))
+    attached, detached = (case(DSKD, detach_weights=on) for on in (False, True))
     values, gradients = [], []
     for method, student, teacher, batch in (attached, detached):
         loss = method.terms(student, teacher, batch)["kd_shallow"]
@@ -195,7 +196,7 @@ def test_weights_of_a_sample_sum_to_1(losses, adaptive, per_sample):
 
 
 def test_without_blocks_only_the_last_layer_learns_from_the_teacher():
-    method, student, teacher, batch = ref.case(DSKD, blocks=())
+    method, student, teacher, batch = case(DSKD, blocks=())
     assert "stages" not in student.features
     terms = {name: term.item() for name, term in method.terms(student, teacher, batch).items()}
     assert terms["kd_shallow"] == terms["fea_shallow"] == 0
@@ -206,7 +207,7 @@ def test_without_blocks_only_the_last_layer_learns_from_the_teacher():
 
 
 def test_the_feature_loss_is_there_as_a_whole_or_not_at_all():
-    method, *rest = ref.case(DSKD, fea=False)
+    method, *rest = case(DSKD, fea=False)
     assert method.terms(*rest).keys() == {"ce", "kd_last", "kd_shallow"} == method.weights(method.params).keys()
     assert len(method.projections) == 0
     assert method.needs_for(method.params).teacher == ("logits",)
@@ -214,7 +215,7 @@ def test_the_feature_loss_is_there_as_a_whole_or_not_at_all():
 
 def test_blocks_enter_the_loss_one_by_one():
     equal = [terms_of(adaptive=False, fea=False, blocks=blocks)["kd_shallow"] for blocks in ((1,), (2,), (1, 2))]
-    method, student, teacher, batch = ref.case(DSKD, blocks=(2,))
+    method, student, teacher, batch = case(DSKD, blocks=(2,))
     sum(method.terms(student, teacher, batch).values()).backward()
     assert student.stages[0].grad is None
     assert student.stages[1].grad is not None
@@ -223,7 +224,7 @@ def test_blocks_enter_the_loss_one_by_one():
 
 @pytest.mark.parametrize("feature_tap", ["final_map", "last_stage", "embedding"])
 def test_each_head_has_its_own_projection(feature_tap):
-    method, *_ = ref.case(DSKD, feature_tap=feature_tap)
+    method, *_ = case(DSKD, feature_tap=feature_tap)
     weights = [projection[0].weight for projection in method.projections]
     assert len(weights) == 4
     assert not any(torch.equal(weights[0], other) for other in weights[1:])
@@ -270,4 +271,4 @@ def test_pairs_out_of_reach_are_declined():
 )
 def test_gradient(params):
     features = ("logits", "final_map") if params.get("blocks") == () else ("logits", "stages", "final_map")
-    ref.check_gradient(*ref.case(DSKD, **params), *features)
+    check_gradient(*case(DSKD, **params), *features)

@@ -1,11 +1,10 @@
-import math
-
 import pytest
 import torch
 from pydantic import ValidationError
 
 from kdbench_methods.dtd import DTD, temperatures
 from tests.methods import reference as ref
+from tests.methods.support import approx, assert_terms, case, check_gradient
 
 
 def difficulty(z_s, z_t, weighting, gamma, features):
@@ -15,8 +14,8 @@ def difficulty(z_s, z_t, weighting, gamma, features):
     if features == "probabilities":
         v, t = ref.softmax(z_s), ref.softmax(z_t)
     else:
-        v, t = ([value / math.sqrt(sum(x * x for x in z)) for value in z] for z in (z_s, z_t))
-    return max(1 - sum(a * b for a, b in zip(v, t, strict=True)), 0.0) ** gamma
+        v, t = ref.unit(z_s), ref.unit(z_t)
+    return max(1 - ref.dot(v, t), 0.0) ** gamma
 
 
 def taus(student, teacher, *, weighting="flsw", tau0=4.0, beta=None, gamma=1.0, features="logits", low=1.0, high=20.0):
@@ -26,7 +25,7 @@ def taus(student, teacher, *, weighting="flsw", tau0=4.0, beta=None, gamma=1.0, 
         difficulty(z_s, z_t, weighting, gamma, features)
         for z_s, z_t in zip(student.tolist(), teacher.tolist(), strict=True)
     ]
-    mean = sum(omegas) / len(omegas)
+    mean = ref.mean(omegas)
     return [min(max(tau0 + (mean - omega) * beta, low), high) for omega in omegas]
 
 
@@ -43,16 +42,15 @@ VARIANTS = {
 
 @pytest.mark.parametrize("params", VARIANTS.values(), ids=VARIANTS)
 def test_terms_equal_the_formula(params):
-    method, student, teacher, batch = ref.case(DTD, **params)
+    method, student, teacher, batch = case(DTD, **params)
     expected = taus(student.logits, teacher.logits, **params)
-    divergences = [
-        tau**2 * ref.kl(z_t, z_s, tau) for z_s, z_t, tau in zip(student.logits, teacher.logits, expected, strict=True)
-    ]
-    assert temperatures(student.logits, teacher.logits, method.params).tolist() == ref.approx(expected)
-    ref.assert_terms(
+    rows = zip(student.logits, teacher.logits, expected, strict=True)
+    divergences = [tau**2 * ref.kl_of_logits(z_t, z_s, tau) for z_s, z_t, tau in rows]
+    assert temperatures(student.logits, teacher.logits, method.params).tolist() == approx(expected)
+    assert_terms(
         method.terms(student, teacher, batch),
         ce=ref.cross_entropy(student.logits, batch.labels),
-        kd=sum(divergences) / len(divergences),
+        kd=ref.mean(divergences),
     )
 
 
@@ -83,22 +81,22 @@ def test_a_fractional_power_of_equal_logits_is_finite():
 
 
 def test_without_tau_squared_each_sample_loses_its_factor():
-    method, student, teacher, batch = ref.case(DTD, tau_squared=False)
+    method, student, teacher, batch = case(DTD, tau_squared=False)
     expected = taus(student.logits, teacher.logits)
     rows = zip(student.logits, teacher.logits, expected, strict=True)
-    mean = sum(ref.kl(z_t, z_s, tau) for z_s, z_t, tau in rows) / len(expected)
-    assert method.terms(student, teacher, batch)["kd"].item() == ref.approx(mean)
+    mean = ref.mean([ref.kl_of_logits(z_t, z_s, tau) for z_s, z_t, tau in rows])
+    assert method.terms(student, teacher, batch)["kd"].item() == approx(mean)
 
 
 def test_temperatures_are_constants_to_the_gradient():
     """d/dz_S of τ²·kl is τ·(p_S - p_T) for a fixed τ."""
-    method, student, teacher, batch = ref.case(DTD)
+    method, student, teacher, batch = case(DTD)
     method.terms(student, teacher, batch)["kd"].backward()
     expected = taus(student.logits, teacher.logits)
     rows = zip(student.logits.tolist(), teacher.logits.tolist(), expected, student.logits.grad.tolist(), strict=True)
     for z_s, z_t, tau, gradient in rows:
         p_s, p_t = ref.softmax(z_s, tau), ref.softmax(z_t, tau)
-        assert gradient == ref.approx([tau * (a - b) / len(expected) for a, b in zip(p_s, p_t, strict=True)])
+        assert gradient == approx([tau * (a - b) / len(expected) for a, b in zip(p_s, p_t, strict=True)])
 
 
 def test_weights():
@@ -106,4 +104,4 @@ def test_weights():
 
 
 def test_gradient_at_a_constant_temperature():
-    ref.check_gradient(*ref.case(DTD, beta=0.0), "logits")
+    check_gradient(*case(DTD, beta=0.0), "logits")

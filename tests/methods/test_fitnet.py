@@ -4,6 +4,7 @@ from torch import nn
 
 from kdbench_methods.fitnet import FitNet, regressor
 from tests.methods import reference as ref
+from tests.methods.support import PAIRS, assert_terms, case, check_gradient
 from tests.support import STUDENT, TEACHER
 
 
@@ -18,14 +19,14 @@ def normalized(maps, relu):
     return out.clamp(min=0) if relu else out
 
 
-@pytest.mark.parametrize("pair", ref.PAIRS.values(), ids=ref.PAIRS)
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
 @pytest.mark.parametrize("hint", [1, 2])
 @pytest.mark.parametrize("relu", [True, False])
 def test_terms_equal_the_formula(pair, hint, relu):
-    method, student, teacher, batch = ref.case(FitNet, pair, hint=hint, relu=relu)
+    method, student, teacher, batch = case(FitNet, pair, hint=hint, relu=relu)
     regressed = normalized(method.regressor[0](student.stages[hint - 1]), relu)
     target = ref.pool(teacher.stages[hint - 1], *regressed.shape[2:])
-    ref.assert_terms(
+    assert_terms(
         method.terms(student, teacher, batch),
         ce=ref.cross_entropy(student.logits, batch.labels),
         kd=ref.kd(student.logits, teacher.logits, 4.0),
@@ -69,4 +70,4 @@ def test_a_hint_beyond_the_stages_is_declined():
 
 
 def test_gradient():
-    ref.check_gradient(*ref.case(FitNet), "logits", "stages")
+    check_gradient(*case(FitNet), "logits", "stages")

@@ -4,6 +4,7 @@ import torch
 from kdbench_methods.adjustment import shifted, smoothed
 from kdbench_methods.ka import KA
 from tests.methods import reference as ref
+from tests.methods.support import approx, assert_terms, case, check_gradient
 
 
 def adjusted(row, label, adjust, tau, smoothing):
@@ -21,10 +22,10 @@ def adjusted(row, label, adjust, tau, smoothing):
 def adjusted_kd(student, teacher, labels, taus, adjust, smoothing=0.9):
     """mean_i τ_i²·kl_i(A(p_T^{τ_i}) ‖ p_S^{τ_i})."""
     losses = [
-        tau**2 * ref.divergence(adjusted(z_t, y, adjust, tau, smoothing), ref.softmax(z_s, tau))
+        tau**2 * ref.kl(adjusted(z_t, y, adjust, tau, smoothing), ref.softmax(z_s, tau))
         for z_s, z_t, y, tau in zip(student.tolist(), teacher.tolist(), labels.tolist(), taus, strict=True)
     ]
-    return sum(losses) / len(losses)
+    return ref.mean(losses)
 
 
 def half_right(teacher, batch):
@@ -39,9 +40,9 @@ def half_right(teacher, batch):
 @pytest.mark.parametrize("smoothing", [0.9, 0.6])
 @pytest.mark.parametrize("tau", [1.0, 4.0])
 def test_terms_equal_the_formula(adjust, smoothing, tau):
-    method, student, teacher, batch = ref.case(KA, adjust=adjust, smoothing=smoothing, tau=tau)
+    method, student, teacher, batch = case(KA, adjust=adjust, smoothing=smoothing, tau=tau)
     half_right(teacher, batch)
-    ref.assert_terms(
+    assert_terms(
         method.terms(student, teacher, batch),
         ce=ref.cross_entropy(student.logits, batch.labels),
         kd=adjusted_kd(student.logits, teacher.logits, batch.labels, [tau] * len(batch.labels), adjust, smoothing),
@@ -60,7 +61,7 @@ def test_smoothed_rows_are_the_label_at_their_own_temperature():
     tau = torch.tensor([2.0, 7.0], dtype=torch.float64)
     rows = smoothed(logits, torch.tensor([0, 2]), tau, 0.8)
     assert rows[0].tolist() == [3, 1, 2]
-    assert ref.softmax(rows[1].tolist(), 7.0) == ref.approx([0.1, 0.1, 0.8])
+    assert ref.softmax(rows[1].tolist(), 7.0) == approx([0.1, 0.1, 0.8])
 
 
 def test_weights():
@@ -70,4 +71,4 @@ def test_weights():
 
 @pytest.mark.parametrize("adjust", ["ps", "lsr"])
 def test_gradient(adjust):
-    ref.check_gradient(*ref.case(KA, adjust=adjust), "logits")
+    check_gradient(*case(KA, adjust=adjust), "logits")

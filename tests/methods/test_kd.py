@@ -2,12 +2,13 @@ import pytest
 
 from kdbench_methods.kd import KD
 from tests.methods import reference as ref
+from tests.methods.support import assert_terms, case, check_gradient
 
 
 @pytest.mark.parametrize("tau", [1.0, 4.0])
 def test_terms_equal_the_formula(tau):
-    method, student, teacher, batch = ref.case(KD, tau=tau)
-    ref.assert_terms(
+    method, student, teacher, batch = case(KD, tau=tau)
+    assert_terms(
         method.terms(student, teacher, batch),
         ce=ref.cross_entropy(student.logits, batch.labels),
         kd=ref.kd(student.logits, teacher.logits, tau),
@@ -20,4 +21,4 @@ def test_weights():
 
 
 def test_gradient():
-    ref.check_gradient(*ref.case(KD), "logits")
+    check_gradient(*case(KD), "logits")

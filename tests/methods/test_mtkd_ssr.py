@@ -8,6 +8,7 @@ from kdbench.method import Build
 from kdbench.model import Outputs
 from kdbench_methods.mtkd_ssr import MTKDSSR, TeacherHeads
 from tests.methods import reference as ref
+from tests.methods.support import PAIRS, approx, assert_terms, case, check_gradient, shallow_heads
 from tests.support import STUDENT, TEACHER, build_method, random_batch, random_outputs, tiny_architecture
 
 
@@ -28,23 +29,23 @@ def spatial(projection, ours, theirs, tau=4.0):
     ours, theirs = ref.pool_larger(ours, theirs)
     ours = ref.pointwise(projection, ours)
     rows = [
-        tau**2 * ref.kl(theirs[b, c].flatten(), ours[b, c].flatten(), tau)
+        tau**2 * ref.kl_of_logits(theirs[b, c].flatten(), ours[b, c].flatten(), tau)
         for b in range(theirs.shape[0])
         for c in range(theirs.shape[1])
     ]
-    return sum(rows) / len(rows)
+    return ref.mean(rows)
 
 
-@pytest.mark.parametrize("pair", ref.PAIRS.values(), ids=ref.PAIRS)
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
 @pytest.mark.parametrize(("scd", "distance"), [("pooled", pooled), ("spatial", spatial)])
 def test_terms_equal_the_formula(pair, scd, distance):
-    method, student, teacher, batch = ref.case(MTKDSSR, pair, scd=scd)
-    logits = [*(head.logits for head in ref.heads(method, student)), student.logits]
+    method, student, teacher, batch = case(MTKDSSR, pair, scd=scd)
+    logits = [*(head.logits for head in shallow_heads(method, student)), student.logits]
     paired = min(len(student.stages), len(teacher.stages))
     theirs = teacher_logits(method, teacher, paired)
     assert len(theirs) == len(method.projections) == paired
     stages = zip(method.projections, student.stages[-paired:], teacher.stages[-paired:], strict=True)
-    ref.assert_terms(
+    assert_terms(
         method.terms(student, teacher, batch),
         ce=ref.cross_entropy(student.logits, batch.labels),
         ce_shallow=sum(ref.cross_entropy(z, batch.labels) for z in logits[:-1]),
@@ -54,32 +55,32 @@ def test_terms_equal_the_formula(pair, scd, distance):
     )
 
 
-@pytest.mark.parametrize("pair", ref.PAIRS.values(), ids=ref.PAIRS)
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
 def test_final_teaches_every_stage_with_the_teachers_own_prediction(pair):
-    method, student, teacher, batch = ref.case(MTKDSSR, pair, teacher_heads="final", scd="off")
+    method, student, teacher, batch = case(MTKDSSR, pair, teacher_heads="final", scd="off")
     assert method.needs_for(method.params).teacher == ("logits",)
-    logits = [*(head.logits for head in ref.heads(method, student)), student.logits]
+    logits = [*(head.logits for head in shallow_heads(method, student)), student.logits]
     expected = sum(ref.kd(z, teacher.logits, 4.0) for z in logits)
-    assert method.terms(student, teacher, batch)["srd"].item() == ref.approx(expected)
+    assert method.terms(student, teacher, batch)["srd"].item() == approx(expected)
 
 
 def test_crd_from_the_last_classifier():
-    method, student, teacher, batch = ref.case(MTKDSSR, crd="last")
-    logits = [head.logits for head in ref.heads(method, student)]
+    method, student, teacher, batch = case(MTKDSSR, crd="last")
+    logits = [head.logits for head in shallow_heads(method, student)]
     expected = sum(ref.kd(z, student.logits, 4.0) for z in logits)
-    assert method.terms(student, teacher, batch)["crd"].item() == ref.approx(expected)
+    assert method.terms(student, teacher, batch)["crd"].item() == approx(expected)
 
 
 def test_crd_from_the_previous_stage():
-    method, student, teacher, batch = ref.case(MTKDSSR, crd="previous")
-    logits = [*(head.logits for head in ref.heads(method, student)), student.logits]
+    method, student, teacher, batch = case(MTKDSSR, crd="previous")
+    logits = [*(head.logits for head in shallow_heads(method, student)), student.logits]
     expected = sum(ref.kd(deeper, shallower, 4.0) for shallower, deeper in pairwise(logits))
-    assert method.terms(student, teacher, batch)["crd"].item() == ref.approx(expected)
+    assert method.terms(student, teacher, batch)["crd"].item() == approx(expected)
 
 
 @pytest.mark.parametrize("crd", ["next", "last"])
 def test_crd_moves_the_learner_alone(crd):
-    method, student, teacher, batch = ref.case(MTKDSSR, crd=crd)
+    method, student, teacher, batch = case(MTKDSSR, crd=crd)
     method.terms(student, teacher, batch)["crd"].backward()
     assert student.logits.grad is None
     assert all((stage.grad != 0).any() for stage in student.stages[:-1])
@@ -96,7 +97,7 @@ def test_crd_moves_the_learner_alone(crd):
     ],
 )
 def test_each_mechanism_has_its_switch(params, terms, teacher):
-    method, ours, theirs, batch = ref.case(MTKDSSR, **params)
+    method, ours, theirs, batch = case(MTKDSSR, **params)
     assert method.needs_for(method.params).teacher == teacher
     actual = method.terms(ours, theirs, batch)
     assert actual.keys() == {"ce", "ce_shallow"} | terms == method.weights(method.params).keys()
@@ -110,7 +111,7 @@ def test_without_srd_and_scd_it_builds_without_a_teacher():
 
 
 def test_the_teachers_heads_are_frozen_and_no_part_of_the_method():
-    method, student, teacher, batch = ref.case(MTKDSSR)
+    method, student, teacher, batch = case(MTKDSSR)
     frozen = list(method.teacher_heads.module.parameters())
     assert frozen
     assert not any(parameter.requires_grad for parameter in frozen)
@@ -144,8 +145,8 @@ def test_the_pre_stage_trains_heads_on_the_teacher():
     method = build_method(stage, TEACHER, None)
     outputs, batch = random_outputs(TEACHER), random_batch()
     terms = method.terms(outputs.only(stage.needs.student, "student"), Outputs("teacher"), batch)
-    expected = sum(ref.cross_entropy(head.logits, batch.labels) for head in ref.heads(method, outputs))
-    ref.assert_terms(terms, ce_shallow=expected)
+    expected = sum(ref.cross_entropy(head.logits, batch.labels) for head in shallow_heads(method, outputs))
+    assert_terms(terms, ce_shallow=expected)
     assert stage.weights(params) == {"ce_shallow": 1.0}
 
 
@@ -168,4 +169,4 @@ def test_its_numbers_carry_a_caveat():
 
 @pytest.mark.parametrize("scd", ["pooled", "spatial"])
 def test_gradient(scd):
-    ref.check_gradient(*ref.case(MTKDSSR, scd=scd, crd="off"), "logits", "stages")
+    check_gradient(*case(MTKDSSR, scd=scd, crd="off"), "logits", "stages")

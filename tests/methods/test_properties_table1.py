@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from kdbench.checks.recorder import NotedBatch, NotedOutputs
 from kdbench.method import Batch
-from kdbench.model import Outputs
 from kdbench_methods.at import AT
 from kdbench_methods.byot import BYOT
 from kdbench_methods.dks import DKS
@@ -23,7 +23,7 @@ from kdbench_methods.kd import KD
 from kdbench_methods.mtkd_ssr import MTKDSSR
 from kdbench_methods.student import Student
 from kdbench_methods.vid import VID
-from tests.methods import reference as ref
+from tests.methods.support import approx, leaves, mapped, weighted_sum
 from tests.support import STUDENT, TEACHER, build_method, declared, random_batch, random_outputs
 
 VARIANTS = {
@@ -66,47 +66,7 @@ def built(variant, networks=(STUDENT, TEACHER)):
 
 def moved(outputs, change):
     """The same outputs with `change` applied to every tensor, as leaves that require a gradient."""
-
-    def leaf(x):
-        return change(x.detach()).requires_grad_()
-
-    values = {name: getattr(outputs, name) for name in outputs.features}
-    return Outputs(
-        outputs.owner, **{n: tuple(map(leaf, v)) if isinstance(v, tuple) else leaf(v) for n, v in values.items()}
-    )
-
-
-def leaves(outputs):
-    values = (getattr(outputs, name) for name in outputs.features)
-    return [leaf for value in values for leaf in (value if isinstance(value, tuple) else (value,))]
-
-
-class Reads(Outputs):
-    """Outputs that note which features were read."""
-
-    __slots__ = ("read",)
-
-    def __init__(self, outputs):
-        super().__init__(outputs.owner, **outputs._values)
-        self.read = set()
-
-    def _get(self, feature):
-        self.read.add(feature)
-        return super()._get(feature)
-
-
-class ReadsBatch(Batch):
-    """A batch that notes which declared fields were read."""
-
-    __slots__ = ("read",)
-
-    def __init__(self, batch):
-        super().__init__(batch.labels, **batch._values)
-        self.read = set()
-
-    def _get(self, field):
-        self.read.add(field)
-        return super()._get(field)
+    return mapped(outputs, lambda x: change(x.detach()).requires_grad_())
 
 
 @every_variant
@@ -115,7 +75,7 @@ def test_needs_are_exactly_what_is_read_and_terms_are_those_of_weights(variant):
     needs = method.needs_for(method.params)
     student, teacher = random_outputs(STUDENT), random_outputs(TEACHER)
     student, teacher, batch = declared(method, student, teacher, random_batch())
-    student, teacher, batch = Reads(student), Reads(teacher), ReadsBatch(batch)
+    student, teacher, batch = NotedOutputs(student), NotedOutputs(teacher), NotedBatch(batch)
     terms = method.terms(student, teacher, batch)
     assert student.read == set(needs.student)
     assert teacher.read == set(needs.teacher)
@@ -148,7 +108,7 @@ def test_loss_and_gradient_are_finite(variant, seed, scale, teacher_scale, half)
     )
     student, teacher, batch = declared(method, student, teacher, random_batch(seed=seed))
     method.float()
-    loss = ref.total(method, method.terms(student, teacher, batch))
+    loss = weighted_sum(method, method.terms(student, teacher, batch))
     gradients = torch.autograd.grad(loss, [*leaves(student), *method.parameters()], allow_unused=True)
     method.double()
     assert loss.dtype is torch.float32
@@ -167,7 +127,7 @@ def test_the_order_of_the_batch_does_not_matter(variant, order, seed):
     student, teacher = (moved(outputs, lambda x: x[list(order)]) for outputs in (student, teacher))
     batch = Batch(batch.labels[list(order)], **batch._values)
     actual = method.terms(student, teacher, batch)
-    assert {n: t.item() for n, t in actual.items()} == ref.approx({n: t.item() for n, t in expected.items()})
+    assert {n: t.item() for n, t in actual.items()} == approx({n: t.item() for n, t in expected.items()})
 
 
 @pytest.mark.parametrize(
@@ -213,7 +173,7 @@ def test_no_value_reaches_the_host(variant):
             return moved(outputs, mode.from_tensor)
 
         batch = Batch(mode.from_tensor(batch.labels), **{n: mode.from_tensor(v) for n, v in batch._values.items()})
-        loss = ref.total(method, method.terms(fake(student), fake(teacher), batch))
+        loss = weighted_sum(method, method.terms(fake(student), fake(teacher), batch))
         loss.backward()
     method.zero_grad(set_to_none=True)
     assert loss.shape == ()

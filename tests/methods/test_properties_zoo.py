@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from kdbench.method import Batch
-from kdbench.model import Outputs
 from kdbench_methods.cc import CC
 from kdbench_methods.crd import CRD
 from kdbench_methods.dkd import DKD
@@ -20,6 +19,7 @@ from kdbench_methods.rkd import RKD
 from kdbench_methods.semckd import SemCKD
 from kdbench_methods.simkd import SimKD
 from kdbench_methods.sp import SP
+from tests.methods.support import leaves, mapped, replaced, weighted_sum
 from tests.support import STUDENT, TEACHER, build_method, declared, random_batch, random_outputs
 
 ZOO = [CC, CRD, DKD, NST, PKT, ReviewKD, RKD, SemCKD, SimKD, SP]
@@ -33,24 +33,14 @@ def scaled(outputs, scale, dtype, logit_scale=1.0):
     def leaf(x, factor):
         return (x.detach() * factor).clamp(-factor, factor).to(dtype).float().requires_grad_()
 
-    return Outputs(
-        outputs.owner,
-        logits=leaf(outputs.logits, logit_scale),
-        stages=tuple(leaf(stage, scale) for stage in outputs.stages),
-        final_map=leaf(outputs.final_map, scale),
-        embedding=leaf(outputs.embedding, scale),
-    )
-
-
-def leaves(outputs):
-    return [outputs.logits, *outputs.stages, outputs.final_map, outputs.embedding]
+    return replaced(mapped(outputs, lambda x: leaf(x, scale)), logits=leaf(outputs.logits, logit_scale))
 
 
 def total(method, student, teacher, batch):
     terms, weights = method.terms(*declared(method, student, teacher, batch)), method.weights(method.params)
     assert set(terms) == set(weights) == set(method.formula)
     assert all(term.shape == () for term in terms.values())
-    return sum(weights[name] * term for name, term in terms.items())
+    return weighted_sum(method, terms)
 
 
 @any_method
@@ -68,7 +58,7 @@ def test_loss_and_gradients_are_finite(method, scale, logit_scale, dtype, same, 
     student = scaled(random_outputs(STUDENT, seed=seed), scale, dtype, logit_scale)
     teacher = scaled(random_outputs(TEACHER, seed=seed + 1), scale, dtype, logit_scale)
     if same:  # one sample repeated: every distance is 0
-        student, teacher = (Outputs("x", **_first_sample(o)) for o in (student, teacher))
+        student, teacher = (mapped(outputs, _first_sample) for outputs in (student, teacher))
     loss = total(built, student, teacher, random_batch(epoch=epoch, seed=seed))
     loss.backward()
     assert loss.isfinite()
@@ -76,14 +66,8 @@ def test_loss_and_gradients_are_finite(method, scale, logit_scale, dtype, same, 
         assert tensor.grad is None or tensor.grad.isfinite().all()
 
 
-def _first_sample(outputs):
-    def repeat(x):
-        return x.detach()[:1].repeat(len(x), *(1,) * (x.dim() - 1)).requires_grad_()
-
-    return {
-        name: tuple(map(repeat, outputs.stages)) if name == "stages" else repeat(getattr(outputs, name))
-        for name in outputs.features
-    }
+def _first_sample(x):
+    return x.detach()[:1].repeat(len(x), *(1,) * (x.dim() - 1)).requires_grad_()
 
 
 @pytest.mark.parametrize("method", [DKD, NST, PKT, RKD, SP], ids=lambda method: method.name)
@@ -107,18 +91,8 @@ def test_order_of_the_batch_does_not_matter(method, seed, order):
     batch, built = random_batch(seed=seed), build_method(method)
     permuted = Batch(batch.labels[order], index=batch.index[order], epoch=batch.epoch, generator=batch.generator)
     before = total(built, student, teacher, batch)
-    after = total(built, _permuted(student, order), _permuted(teacher, order), permuted)
+    after = total(built, *(mapped(outputs, lambda x: x[order]) for outputs in (student, teacher)), permuted)
     torch.testing.assert_close(after, before)
-
-
-def _permuted(outputs, order):
-    return Outputs(
-        outputs.owner,
-        logits=outputs.logits[order],
-        stages=tuple(stage[order] for stage in outputs.stages),
-        final_map=outputs.final_map[order],
-        embedding=outputs.embedding[order],
-    )
 
 
 @any_method
@@ -130,19 +104,13 @@ def test_no_value_decides_what_is_computed(method):
     with FakeTensorMode() as mode:
         for module in built.modules():
             for store in (module._parameters, module._buffers):
-                store.update({name: _faked(mode, tensor) for name, tensor in store.items()})
-        fake = [Outputs(o.owner, **{n: _faked(mode, getattr(o, n)) for n in o.features}) for o in (student, teacher)]
-        fields = {"index": _faked(mode, batch.index), "epoch": _faked(mode, batch.epoch)}
-        faked = Batch(_faked(mode, batch.labels), **fields, generator=batch.generator)
+                store.update({name: x if x is None else mode.from_tensor(x) for name, x in store.items()})
+        fake = [mapped(outputs, mode.from_tensor) for outputs in (student, teacher)]
+        fields = {"index": mode.from_tensor(batch.index), "epoch": mode.from_tensor(batch.epoch)}
+        faked = Batch(mode.from_tensor(batch.labels), **fields, generator=batch.generator)
         loss = total(built, *fake, faked)
         loss.backward()
     assert loss.shape == ()
-
-
-def _faked(mode, value):
-    if isinstance(value, tuple):
-        return tuple(_faked(mode, part) for part in value)
-    return value if value is None else mode.from_tensor(value)
 
 
 @any_method

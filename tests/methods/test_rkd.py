@@ -5,7 +5,8 @@ import torch
 
 from kdbench_methods.relations import angles, differences, distances
 from kdbench_methods.rkd import RKD
-from tests.methods import loops
+from tests.methods import reference as ref
+from tests.methods.support import assert_terms, case, replaced
 
 
 def difference(a, b):
@@ -17,7 +18,7 @@ def huber(x):
 
 
 def psi_d(vectors):
-    lengths = [[loops.norm(difference(a, b)) for b in vectors] for a in vectors]
+    lengths = [[ref.norm(difference(a, b)) for b in vectors] for a in vectors]
     n = len(vectors)
     mean = sum(map(sum, lengths)) / (n * (n - 1))
     return [length / mean for row in lengths for length in row]
@@ -29,21 +30,26 @@ def psi_a(vectors):
         for b in vectors:
             for c in vectors:
                 u, v = difference(a, b), difference(a, c)
-                values.append(loops.dot(loops.unit(u), loops.unit(v)) if loops.norm(u) and loops.norm(v) else 0.0)
+                values.append(ref.dot(ref.unit(u), ref.unit(v)) if ref.norm(u) and ref.norm(v) else 0.0)
     return values
 
 
 @pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
 def test_terms(scale):
-    method, student, teacher, batch = loops.case(RKD)
-    student = loops.replaced(student, embedding=student.embedding * scale)
-    terms = method.terms(student, teacher, batch)
-    ours, theirs = loops.flat(student.embedding), loops.flat(teacher.embedding)
-    for name, psi in (("distance", psi_d), ("angle", psi_a)):
-        expected = loops.mean([huber(a - b) for a, b in zip(psi(ours), psi(theirs), strict=True)])
-        assert terms[name].item() == pytest.approx(expected, rel=1e-10)
-    assert terms["kd"].item() == pytest.approx(loops.kd(student, teacher), rel=1e-10)
-    assert terms["ce"].item() == pytest.approx(loops.cross_entropy(student, batch), rel=1e-10)
+    method, student, teacher, batch = case(RKD)
+    student = replaced(student, embedding=student.embedding * scale)
+    ours, theirs = ref.flat(student.embedding), ref.flat(teacher.embedding)
+
+    def expected(psi):
+        return ref.mean([huber(a - b) for a, b in zip(psi(ours), psi(theirs), strict=True)])
+
+    assert_terms(
+        method.terms(student, teacher, batch),
+        ce=ref.cross_entropy(student.logits, batch.labels),
+        kd=ref.kd(student.logits, teacher.logits, 4.0),
+        distance=expected(psi_d),
+        angle=expected(psi_a),
+    )
 
 
 @pytest.mark.parametrize("relation", [distances, angles])

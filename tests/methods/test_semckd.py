@@ -6,15 +6,16 @@ import pytest
 import torch
 
 from kdbench_methods.semckd import SemCKD
-from tests.methods import loops
+from tests.methods import reference as ref
+from tests.methods.support import assert_terms, case
 
 
 def query(embedding, maps, size):
     """Embedded rows of the similarity matrix at unit length: linear - ReLU - linear."""
-    rows = loops.flat(maps)
-    similarities = [[loops.dot(a, b) for b in rows] + [0.0] * (size - len(rows)) for a in rows]
-    hidden = [[max(x, 0.0) for x in loops.linear(row, embedding[0])] for row in similarities]
-    return [loops.unit(loops.linear(row, embedding[2])) for row in hidden]
+    rows = ref.flat(maps)
+    similarities = [[ref.dot(a, b) for b in rows] + [0.0] * (size - len(rows)) for a in rows]
+    hidden = [[max(x, 0.0) for x in ref.linear(row, embedding[0])] for row in similarities]
+    return [ref.unit(ref.linear(row, embedding[2])) for row in hidden]
 
 
 def reference(method, ours, theirs):
@@ -23,7 +24,7 @@ def reference(method, ours, theirs):
     keys = [query(e, f, method.batch_size) for e, f in zip(method.keys, theirs, strict=True)]
     for s, stage in enumerate(ours):
         for i in range(len(stage)):
-            energies = [loops.dot(queries[s][i], key[i]) for key in keys]
+            energies = [ref.dot(queries[s][i], key[i]) for key in keys]
             powers = [math.exp(energy / p.attention_temperature) for energy in energies]
             for t, target in enumerate(theirs):
                 error = errors(method.regressors[s * len(theirs) + t], stage, target)[i]
@@ -33,32 +34,25 @@ def reference(method, ours, theirs):
 
 def errors(regressor, ours, theirs):
     """Mean squared error of each sample between the regressed student map and the teacher's."""
-    pooled = loops.smaller(ours, theirs)
-    size = [min(a, b) for a, b in zip(ours.shape[2:], theirs.shape[2:], strict=True)]
-    ours = torch.tensor(pooled[0], dtype=torch.float64).unflatten(2, size)
-    regressed = loops.flat(regressor(ours))
-    targets = loops.flat(torch.tensor(pooled[1], dtype=torch.float64))
-    return [
-        loops.mean([(a - b) ** 2 for a, b in zip(*pair, strict=True)]) for pair in zip(regressed, targets, strict=True)
-    ]
+    ours, theirs = ref.pool_larger(ours, theirs)
+    return [ref.square_error(*pair) for pair in zip(regressor(ours), theirs, strict=True)]
 
 
 @pytest.mark.parametrize("batch_size", [4, 8])
 @pytest.mark.parametrize("temperature", [1.0, 0.2])
 def test_terms(batch_size, temperature):
-    method, student, teacher, batch = loops.case(
-        SemCKD, batch=4, batch_size=batch_size, attention_temperature=temperature
-    )
-    terms = method.terms(student, teacher, batch)
+    method, student, teacher, batch = case(SemCKD, batch=4, batch_size=batch_size, attention_temperature=temperature)
     assert len(method.regressors) == 4 * 3
-    expected = reference(method, student.stages, teacher.stages)
-    assert terms["semckd"].item() == pytest.approx(expected, rel=1e-9)
-    assert terms["kd"].item() == pytest.approx(loops.kd(student, teacher), rel=1e-10)
-    assert terms["ce"].item() == pytest.approx(loops.cross_entropy(student, batch), rel=1e-10)
+    assert_terms(
+        method.terms(student, teacher, batch),
+        ce=ref.cross_entropy(student.logits, batch.labels),
+        kd=ref.kd(student.logits, teacher.logits, 4.0),
+        semckd=reference(method, student.stages, teacher.stages),
+    )
 
 
 def test_attention_sums_to_one_and_trains():
-    method, student, teacher, batch = loops.case(SemCKD, batch_size=8)
+    method, student, teacher, batch = case(SemCKD, batch_size=8)
     attention = method.attention(student.stages, teacher.stages)
     assert attention.shape == (6, 4, 3)
     torch.testing.assert_close(attention.sum(dim=2), torch.ones(6, 4, dtype=torch.float64))

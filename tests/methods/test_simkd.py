@@ -5,26 +5,19 @@ import torch
 from torch import nn
 
 from kdbench_methods.simkd import SimKD
-from tests.methods import loops
-from tests.support import STUDENT, TEACHER, build_method, random_batch, random_outputs
+from tests.methods import reference as ref
+from tests.methods.support import PAIRS, assert_terms, case
+from tests.support import STUDENT, TEACHER, build_method
 
 
 @pytest.mark.parametrize("tap", ["last_stage", "final_map"])
-@pytest.mark.parametrize("swapped", [False, True])
-def test_terms(tap, swapped):
-    """`swapped`: the student's map is the larger one."""
-    pair = {"student": TEACHER, "teacher": STUDENT} if swapped else {"student": STUDENT, "teacher": TEACHER}
-    method = build_method(SimKD, **pair, tap=tap)
-    student, teacher = (random_outputs(network, seed=seed) for seed, network in enumerate(pair.values()))
-    terms = method.terms(student, teacher, random_batch())
-    ours, theirs = loops.smaller(student.stages[-1] if tap == "last_stage" else student.final_map, teacher.final_map)
-    size = [min(a, b) for a, b in zip(student.final_map.shape[2:], teacher.final_map.shape[2:], strict=True)]
-    projected = loops.flat(method.projector(torch.tensor(ours, dtype=torch.float64).unflatten(2, size)))
-    targets = loops.flat(torch.tensor(theirs, dtype=torch.float64))
-    pairs = zip(projected, targets, strict=True)
-    expected = loops.mean([(a - b) ** 2 for row in pairs for a, b in zip(*row, strict=True)])
-    assert set(terms) == {"feat"}
-    assert terms["feat"].item() == pytest.approx(expected, rel=1e-10)
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+def test_terms(tap, pair):
+    method, student, teacher, batch = case(SimKD, pair, tap=tap)
+    ours = student.stages[-1] if tap == "last_stage" else student.final_map
+    ours, theirs = ref.pool_larger(ours, teacher.final_map)
+    expected = ref.square_error(method.projector(ours), theirs)
+    assert_terms(method.terms(student, teacher, batch), feat=expected)
 
 
 @pytest.mark.parametrize("tap", ["last_stage", "final_map"])
@@ -48,7 +41,7 @@ def test_deployed_module_is_the_formula(tap, swapped):
 
 
 def test_teacher_classifier_is_copied_frozen_and_unchanged_by_a_step():
-    method, student, teacher, batch = loops.case(SimKD)
+    method, student, teacher, batch = case(SimKD)
     torch.manual_seed(0)
     original = TEACHER.build(5).double().head.classifier
     assert torch.equal(method.classifier.weight, original.weight)

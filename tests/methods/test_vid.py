@@ -5,6 +5,7 @@ import torch
 
 from kdbench_methods.vid import VID
 from tests.methods import reference as ref
+from tests.methods.support import PAIRS, assert_terms, case, check_gradient
 
 
 def likelihood(gaussian, ours, theirs):
@@ -23,15 +24,15 @@ def likelihood(gaussian, ours, theirs):
     return total / elements
 
 
-@pytest.mark.parametrize("pair", ref.PAIRS.values(), ids=ref.PAIRS)
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
 def test_terms_equal_the_formula(pair):
-    method, student, teacher, batch = ref.case(VID, pair)
+    method, student, teacher, batch = case(VID, pair)
     with torch.no_grad():
         for gaussian in method.gaussians:
             gaussian.rho.uniform_(-3, 3)
     triples = list(zip(method.gaussians, student.stages, teacher.stages, strict=False))
     assert len(triples) == len(method.gaussians) == min(len(student.stages), len(teacher.stages))
-    ref.assert_terms(
+    assert_terms(
         method.terms(student, teacher, batch),
         ce=ref.cross_entropy(student.logits, batch.labels),
         kd=ref.kd(student.logits, teacher.logits, 4.0),
@@ -40,7 +41,7 @@ def test_terms_equal_the_formula(pair):
 
 
 def test_the_variance_starts_at_5_and_is_learned():
-    method, student, teacher, batch = ref.case(VID)
+    method, student, teacher, batch = case(VID)
     rho = method.gaussians[0].rho
     assert rho.flatten()[0].item() == pytest.approx(math.log(math.exp(5 - 1e-5) - 1), abs=1e-6)
     assert any(rho is parameter for parameter in method.parameters())
@@ -50,13 +51,13 @@ def test_the_variance_starts_at_5_and_is_learned():
 
 @pytest.mark.parametrize("variance", [0.01, 5.0, 2000.0])
 def test_any_initial_variance_is_met(variance):
-    method, student, *_ = ref.case(VID, variance=variance)
+    method, student, *_ = case(VID, variance=variance)
     _, actual = method.gaussians[0](student.stages[0])
     assert actual.flatten()[0].item() == pytest.approx(variance, rel=1e-5)
 
 
 def test_the_mean_is_of_three_convolutions_without_bias():
-    method, *_ = ref.case(VID)
+    method, *_ = case(VID)
     shapes = [tuple(p.shape) for name, p in method.gaussians[0].named_parameters() if name.startswith("mean")]
     assert shapes == [(6, 4, 1, 1), (6, 6, 1, 1), (6, 6, 1, 1)]
 
@@ -66,4 +67,4 @@ def test_weights():
 
 
 def test_gradient():
-    ref.check_gradient(*ref.case(VID), "logits", "stages")
+    check_gradient(*case(VID), "logits", "stages")
