@@ -169,7 +169,8 @@ class Member:
 
     def outputs(self, images: Tensor) -> Outputs:
         """The network's features of normalised images [B, 3, H, W], as the method declares them."""
-        with torch.set_grad_enabled(not self.frozen), _autocast(images, self.run.recipe.autocast):
+        wanted = torch.is_grad_enabled() and not self.frozen
+        with torch.set_grad_enabled(wanted), _autocast(images, self.run.recipe.autocast):
             outputs = self.network.outputs(images)
         return outputs.only(self.needs.student, "student")
 

@@ -3,6 +3,7 @@
 import torch
 
 from kdbench.data.dataset import Dataset, DatasetInfo, Split
+from kdbench.plugins import load_plugins
 from kdbench.supervised import Supervised
 from kdbench.training import cohort
 from kdbench.training.diagnosis import diagnoses, probe
@@ -35,3 +36,15 @@ def test_a_method_that_says_nothing_is_not_asked(tmp_path):
     record = train(tmp_path, [run])["kd"]
     assert all(epoch.diagnostics == {} for epoch in record.curve)
     assert not diagnoses(Supervised)
+
+
+def test_a_method_is_asked_without_gradients(tmp_path, monkeypatch):
+    asked = []
+
+    def diagnose(method, student, teacher, batch):
+        asked.append((torch.is_grad_enabled(), student.logits.requires_grad, teacher.logits.requires_grad))
+        return {}
+
+    monkeypatch.setattr(load_plugins().method("dskd"), "diagnose", diagnose)
+    train(tmp_path, runs("dskd"))
+    assert set(asked) == {(False, False, False)}
