@@ -114,7 +114,13 @@ class Engine:
         self._batches: list[Batches] = []
         for seed in sorted({seed for _, seed in runs}):
             members = [setting.member(method, seed, teacher, precision) for method, own in runs if own == seed]
-            batches = _batches(setting, seed)
+            batches = Batches(
+                setting.dataset,
+                augmentation=setting.recipe.augmentation,
+                batch_size=setting.recipe.batch_size,
+                seed=seed,
+                device=setting.device,
+            )
             batches.epoch(1)
             work = Lockstep.of(members, teacher, batches)
             on_cuda = setting.device.type == "cuda"
@@ -170,17 +176,3 @@ def _loader(setting: Setting) -> DataLoader[tuple[Tensor, int, int]]:
 def _forever(loader: DataLoader[tuple[Tensor, int, int]]) -> Iterator[list[Tensor]]:
     while True:
         yield from loader
-
-
-def _batches(setting: Setting, seed: int) -> Batches:
-    data = setting.dataset
-    return Batches(
-        data.train,
-        mean=data.mean,
-        std=data.std,
-        augmentation=setting.recipe.augmentation,
-        batch_size=setting.recipe.batch_size,
-        dataset_name=data.info.name,
-        seed=seed,
-        device=setting.device,
-    )

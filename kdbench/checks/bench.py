@@ -73,16 +73,8 @@ class Bench:
 
     def batch(self, epoch: int, step: int) -> tuple[Tensor, Batch]:
         """Images and batch of a step."""
-        batches = Batches(
-            self.dataset.train,
-            mean=self.dataset.mean,
-            std=self.dataset.std,
-            augmentation=RECIPE.augmentation,
-            batch_size=BATCH,
-            dataset_name=NAME,
-            seed=0,
-            device=self.device,
-        )
+        how = RECIPE.augmentation
+        batches = Batches(self.dataset, augmentation=how, batch_size=BATCH, seed=0, device=self.device)
         batches.epoch(epoch)
         images, labels, index = batches.batch(step)
         return images, Batch(labels, index=index, epoch=torch.full((), float(epoch), device=self.device))

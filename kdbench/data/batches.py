@@ -10,41 +10,38 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kdbench.data.augment import Augmentation
-from kdbench.data.dataset import Channels, Split
+from kdbench.data.dataset import Channels, Dataset, Split
 from kdbench.seeds import stream
 
 
 class Batches:
     """The training images of one run, epoch by epoch.
 
-    Order, crops and flips depend on (dataset_name, seed, epoch) alone, and are the same on every device. The last batch
-    of an epoch is short where `batch_size` does not divide the number of images.
+    Order, crops and flips depend on (name of the data set, seed, epoch) alone, and are the same on every device. The
+    last batch of an epoch is short where `batch_size` does not divide the number of images.
     """
 
     def __init__(
         self,
-        split: Split,
+        dataset: Dataset,
         *,
-        mean: Channels,
-        std: Channels,
         augmentation: Augmentation,
         batch_size: int,
-        dataset_name: str,
         seed: int,
         device: torch.device,
     ):
-        split = split.to(device)
+        split = dataset.train.to(device)
         self._size = len(split.labels)
         self._batch_size = batch_size
         self.steps = math.ceil(self._size / batch_size)
         self._augmentation = augmentation
-        self._names = ("batches", dataset_name, seed)
+        self._names = ("batches", dataset.info.name, seed)
         self._device = device
         self._labels = split.labels
         self._padded = zero_padded(split.images, augmentation.crop_padding)
         height, width = split.images.shape[1:3]
         self._offsets = window_offsets(height, width, self._padded.shape[2]).to(device)
-        self._scale, self._shift = (values.to(device) for values in normalisation(mean, std, width))
+        self._scale, self._shift = (values.to(device) for values in normalisation(dataset.mean, dataset.std, width))
         self._drawn: Tensor | None = None
 
     def epoch(self, epoch: int) -> None:

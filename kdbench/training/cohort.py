@@ -72,12 +72,9 @@ class Cohort:
         self._start = first[1].position
         self._test: Split = dataset.test.to(device)
         self._batches = Batches(
-            dataset.train,
-            mean=dataset.mean,
-            std=dataset.std,
+            dataset,
             augmentation=self._recipe.augmentation,
             batch_size=self._recipe.batch_size,
-            dataset_name=dataset.info.name,
             seed=first[0].run.seed,
             device=device,
         )

@@ -7,6 +7,7 @@ from torchvision.transforms import functional as tv
 
 from kdbench.data import Augmentation, Batches, Split, gather_batch
 from kdbench.data.batches import normalisation, window_offsets, zero_padded
+from kdbench.data.dataset import make_dataset
 from tests.data.support import random_split
 
 MEAN, STD = (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)
@@ -55,16 +56,9 @@ def test_windows_need_not_be_square() -> None:
 def drawn_crops(padding: int, flip: bool = True) -> torch.Tensor:
     """Index, top, left and flip, [4, N], of three epochs of 20,000 images."""
     split = Split(torch.zeros(20_000, 1, 1, 3, dtype=torch.uint8), torch.zeros(20_000, dtype=torch.int64))
-    batches = Batches(
-        split,
-        mean=MEAN,
-        std=STD,
-        augmentation=Augmentation(crop_padding=padding, flip=flip),
-        batch_size=20_000,
-        dataset_name="blank",
-        seed=0,
-        device=torch.device("cpu"),
-    )
+    augmentation = Augmentation(crop_padding=padding, flip=flip)
+    blank = make_dataset("blank", ("only",), split, split, (MEAN, STD))
+    batches = Batches(blank, augmentation=augmentation, batch_size=20_000, seed=0, device=torch.device("cpu"))
     epochs = []
     for epoch in range(3):
         batches.epoch(epoch)

@@ -7,24 +7,27 @@ from hypothesis import strategies as st
 from torchvision.transforms import functional as tv
 
 from kdbench.data import Augmentation, Batches, eval_batches
-from kdbench.data.dataset import channel_statistics
+from kdbench.data.dataset import Channels, channel_statistics, make_dataset
 from tests.data.support import random_split
 
 MEAN, STD = (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)
 CPU = torch.device("cpu")
 
 
-def make(size: int = 37, batch_size: int = 8, **options: Any) -> Batches:
-    values: dict[str, Any] = {
-        "mean": MEAN,
-        "std": STD,
-        "augmentation": Augmentation(),
-        "batch_size": batch_size,
-        "dataset_name": "noise",
-        "seed": 0,
-        "device": CPU,
-    }
-    return Batches(random_split(size, 8), **{**values, **options})
+def make(
+    size: int = 37,
+    batch_size: int = 8,
+    *,
+    name: str = "noise",
+    statistics: tuple[Channels, Channels] = (MEAN, STD),
+    augmentation: Augmentation | None = None,
+    seed: int = 0,
+    device: torch.device = CPU,
+) -> Batches:
+    split = random_split(size, 8)
+    dataset = make_dataset(name, tuple("abcde"), split, split, statistics)
+    augmentation = augmentation or Augmentation()
+    return Batches(dataset, augmentation=augmentation, batch_size=batch_size, seed=seed, device=device)
 
 
 def whole_epoch(batches: Batches, epoch: int) -> list[tuple[torch.Tensor, ...]]:
@@ -75,7 +78,7 @@ def test_order_crops_and_flips_change_with_epoch_seed_and_data_set() -> None:
 
     first = drawn()
     assert torch.equal(first, drawn())
-    for other in (drawn(epoch=2), drawn(seed=1), drawn(dataset_name="other")):
+    for other in (drawn(epoch=2), drawn(seed=1), drawn(name="other")):
         assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 
 
@@ -107,12 +110,12 @@ def test_global_random_state_is_neither_read_nor_moved() -> None:
 def test_pixel_statistics_after_normalisation() -> None:
     split = random_split(2000, 8)
     mean, std = channel_statistics(split.images)
-    plain = make(2000, 2000, mean=mean, std=std, augmentation=Augmentation(crop_padding=0))
+    plain = make(2000, 2000, statistics=(mean, std), augmentation=Augmentation(crop_padding=0))
     ((images, *_),) = whole_epoch(plain, 0)
     torch.testing.assert_close(images.mean((0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-5)
     torch.testing.assert_close(images.std((0, 2, 3)), torch.ones(3), rtol=0, atol=1e-5)
     # Of 8 rows, 20/9 are padding on average: |offset − 4| rows fall outside.
-    padded = make(2000, 2000, mean=(0.0,) * 3, std=(1.0,) * 3)
+    padded = make(2000, 2000, statistics=((0.0,) * 3, (1.0,) * 3))
     ((images, *_),) = whole_epoch(padded, 0)
     inside = (1 - 20 / 9 / 8) ** 2
     torch.testing.assert_close(images.mean((0, 2, 3)), torch.tensor(mean) * inside, rtol=0.02, atol=0)

@@ -12,16 +12,7 @@ DATA = noise_dataset(size=70, side=32)
 
 
 def batches(device: torch.device) -> Batches:
-    made = Batches(
-        DATA.train,
-        mean=DATA.mean,
-        std=DATA.std,
-        augmentation=Augmentation(),
-        batch_size=16,
-        dataset_name="noise",
-        seed=3,
-        device=device,
-    )
+    made = Batches(DATA, augmentation=Augmentation(), batch_size=16, seed=3, device=device)
     made.epoch(2)
     return made
 

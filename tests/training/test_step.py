@@ -25,16 +25,7 @@ def lockstep(*methods: str, device: torch.device = CPU, precision: Precision = "
     network = place(architecture.build(4).eval().requires_grad_(False), device)
     teacher = FrozenTeacher(network, architecture.shapes(4, 8), "", None)
     members = [Member(run, registry, data, teacher if run.teacher else None, None, device) for run in group]
-    batches = Batches(
-        data.train,
-        mean=data.mean,
-        std=data.std,
-        augmentation=RECIPE.augmentation,
-        batch_size=RECIPE.batch_size,
-        dataset_name="noise",
-        seed=0,
-        device=device,
-    )
+    batches = Batches(data, augmentation=RECIPE.augmentation, batch_size=RECIPE.batch_size, seed=0, device=device)
     batches.epoch(1)
     return Lockstep.of(members, teacher, batches)
 
