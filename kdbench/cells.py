@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from kdbench.data.dataset import DatasetInfo
+from kdbench.errors import UserError
 from kdbench.grid import Grid, Pair, Row, Table
 from kdbench.method import Method, MethodParams
 from kdbench.model import Shapes
@@ -54,6 +55,12 @@ class Expansion:
         self.info = info
         self._registry = registry
         self._imported = imported or {}
+        teachers = {pair.teacher for table in grid.tables for pair in table.pairs}
+        if idle := [architecture for architecture in self._imported if architecture not in teachers]:
+            raise UserError(
+                f"--teacher {idle[0]}=… is for no pair of grid '{grid.name}', whose teachers are "
+                f"{', '.join(sorted(teachers))}; name one of these, or choose other pairs."
+            )
         self._shapes: dict[str, Shapes] = {}
         self.cells = [
             self._cell(table, pair, row) for table in grid.tables for row in table.rows for pair in table.pairs
@@ -134,3 +141,14 @@ def method_params(method: type[Method], values: Mapping[str, object]) -> MethodP
 def distinct(runs: Iterable[Run]) -> list[Run]:
     """Runs without repetition, in order: cells of several tables may be the same runs."""
     return list({run.id: run for run in runs}.values())
+
+
+def title(run: Run, registry: Registry) -> str:
+    """How messages call a run of a grid: with its method's parameters that are not the defaults, which tell variants
+    apart.
+    """
+    if run.role != "student":
+        return run.title
+    defaults = registry.method(run.method).Params().model_dump(mode="json")
+    changed = [f"{name} {value}" for name, value in run.params.items() if value != defaults.get(name)]
+    return visible(f"{run.title} ({', '.join(changed)})" if changed else run.title)

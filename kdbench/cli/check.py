@@ -13,6 +13,7 @@ import typer
 from kdbench.cli import options
 from kdbench.cli.options import RESULTS, default_data_dir, imported_teachers, parse_seeds, registry_with
 from kdbench.cli.progress import LiveProgress, PlainProgress
+from kdbench.cli.reading import existing_store
 from kdbench.cli.terminal import Terminal
 from kdbench.environment import command_line, resolve_device
 from kdbench.execution.interrupt import StopSignal
@@ -24,6 +25,7 @@ from kdbench.gate.junit import junit as as_junit
 from kdbench.gate.rerun import Bench, open_bench, refuse_stale, train
 from kdbench.gate.text import text
 from kdbench.names import checked_path
+from kdbench.store.files import write_atomically
 
 
 def check(
@@ -65,7 +67,9 @@ def check(
         data_dir=data_dir or default_data_dir(),
         imported=[(architecture, digest) for architecture, (digest, _) in imported.items()],
     )
-    if not no_run:
+    if no_run:
+        existing_store(results)
+    else:
         refuse_stale(bench)
         how = Options(
             device=resolve_device(device),
@@ -79,8 +83,7 @@ def check(
         _train(bench, how)
     report = judge_records(bench, margin=margin, alpha=alpha)
     if junit:
-        junit.parent.mkdir(parents=True, exist_ok=True)
-        junit.write_bytes(as_junit(report))
+        write_atomically(junit, as_junit(report))
     print(json.dumps(report.as_json(), indent=1, ensure_ascii=False) if as_json else text(report))
     raise typer.Exit(report.exit_code(allow_undecided=allow_undecided))
 
@@ -93,7 +96,7 @@ def _train(bench: Bench, how: Options) -> None:
     say = Terminal(stderr=True)
     say.print(f"{len(plan.pending)} of {len(plan.runs)} runs to train, {len(plan.teachers)} teachers first.")
     epochs = sum(run.recipe.epochs for run in [*plan.teachers, *plan.pre_stages, *plan.pending])
-    display = LiveProgress(say, epochs) if say.is_terminal else PlainProgress(say, epochs)
+    display = (LiveProgress if say.is_terminal else PlainProgress)(say, epochs, bench.registry)
     stop = StopSignal()
     summary = Summary()
     with stop, display, bench.registry.observing(display):

@@ -16,6 +16,7 @@ from kdbench.cli.options import registry_with
 from kdbench.errors import UserError
 from kdbench.names import checked_path, unfit_name
 from kdbench.plugins import Registry
+from kdbench.store.files import write_atomically
 
 #: File of the package ← template.
 FILES = {
@@ -39,9 +40,8 @@ def new_method(
         raise UserError(f"{folder} is already there; name another folder with --directory, or move it away.")
     for path, template in FILES.items():
         file = folder / Template(path).substitute(words)
-        file.parent.mkdir(parents=True, exist_ok=True)
         text = files("kdbench.templates").joinpath(f"{template}.template").read_text(encoding="utf-8")
-        file.write_text(Template(text).substitute(words), encoding="utf-8")
+        write_atomically(file, Template(text).substitute(words).encode())
     print(f"Wrote {folder}. Next:\n  python -m pip install -e {folder}\n  python -m pytest {folder}")
 
 

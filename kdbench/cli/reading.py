@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
 from kdbench.cells import distinct
+from kdbench.cli.options import RESULTS
 from kdbench.cli.session import Session
+from kdbench.errors import UserError
 from kdbench.execution.plan import Plan, make_plan
 from kdbench.execution.staleness import Present
 from kdbench.store.records import Record
+from kdbench.store.store import Store
 
 #: How many run ids a sentence names.
 NAMED = 3
@@ -18,6 +23,16 @@ def plan_of(session: Session, data_sha256: str | None = None) -> Plan:
     """The plan of the session's grid against its results folder."""
     runs = distinct(run for cell in session.expansion.cells for run in cell.runs)
     return make_plan(runs, session.store, Present(session.registry, data_sha256))
+
+
+def existing_store(results: Path) -> Store:
+    """The results folder that a command reads; the default one may be still to come. Raises `UserError` for another
+    that is not there: its name was misspelt.
+    """
+    if not results.is_dir() and (results != RESULTS or results.exists()):
+        what = "is no folder" if results.exists() else "does not exist"
+        raise UserError(f"results folder {results} {what}; name one with --results, or train one with `kdbench run`.")
+    return Store(results)
 
 
 def readable_records(session: Session, keep_stale: bool) -> dict[str, Record]:

@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from kdbench.cli.options import RESULTS, ResultsOption
-from kdbench.errors import UserError
+from kdbench.cli.reading import existing_store
 from kdbench.execution import upkeep
-from kdbench.store.store import Store
 
 app = typer.Typer(help="Verify, repair and clean a results folder.", no_args_is_help=True)
 
@@ -17,7 +16,7 @@ app = typer.Typer(help="Verify, repair and clean a results folder.", no_args_is_
 @app.command()
 def check(results: ResultsOption = RESULTS) -> None:
     """Verify every record, checkpoint and weights file; exit 1 if anything is damaged. Changes nothing."""
-    store = _opened(results)
+    store = existing_store(results)
     found = list(upkeep.problems(store))
     for problem in found:
         print(f"{problem.path}: {problem.what}")
@@ -32,7 +31,7 @@ def check(results: ResultsOption = RESULTS) -> None:
 @app.command()
 def repair(results: ResultsOption = RESULTS) -> None:
     """Set damaged files aside in the folder `damaged`; the next `kdbench run` trains their runs again."""
-    done = upkeep.repair(_opened(results))
+    done = upkeep.repair(existing_store(results))
     for problem, places in done:
         print(f"{problem.path}: {problem.what}; set aside: {', '.join(map(str, places))}")
     print(f"{results}: {len(done)} problems repaired")
@@ -47,16 +46,10 @@ def gc(
 
     Records, weights, and what was set aside stay.
     """
-    paths = upkeep.leftovers(_opened(results))
+    paths = upkeep.leftovers(existing_store(results))
     for path in paths:
         print(path)
     if dry_run:
         print(f"{results}: {len(paths)} files would be removed")
     else:
         print(f"{results}: {len(paths)} files removed, {upkeep.collect(paths) / 1e6:.1f} MB")
-
-
-def _opened(results: ResultsOption) -> Store:
-    if not results.is_dir():
-        raise UserError(f"results folder {results} does not exist; give --results.")
-    return Store(results)

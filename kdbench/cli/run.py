@@ -123,7 +123,7 @@ def _train(
     footprint = Footprint(session.registry, session.expansion.info)
     check_room(plan, session.store, footprint, how.workers or torch.get_num_threads())
     epochs = sum(run.recipe.epochs for run in (*plan.teachers, *plan.pre_stages, *plan.pending))
-    display = LiveProgress(say, epochs) if say.is_terminal else PlainProgress(say, epochs)
+    display = (LiveProgress if say.is_terminal else PlainProgress)(say, epochs, session.registry)
     with display, session.registry.observing(display):
         return execute(plan, session.store, session.registry, dataset, how, stop_requested, say.print)
 

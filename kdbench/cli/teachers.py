@@ -12,6 +12,7 @@ from tabulate import tabulate
 from kdbench.cli import options
 from kdbench.cli.options import RESULTS, parse_settings, registry_with
 from kdbench.cli.progress import PlainProgress
+from kdbench.cli.reading import existing_store
 from kdbench.cli.terminal import Terminal
 from kdbench.data.dataset import DatasetSource
 from kdbench.environment import command_line, resolve_device
@@ -69,7 +70,7 @@ def train(
     chosen = resolve_device(device)
     loaded = source.load(data_dir)
     say = Terminal()
-    with StopSignal() as stop, registry.observing(PlainProgress(say, run.recipe.epochs)):
+    with StopSignal() as stop, registry.observing(PlainProgress(say, run.recipe.epochs, registry)):
         how = Options(device=chosen, command=command_line())
         summary = execute(Plan([run], {}, []), store, registry, loaded, how, stop.requested, say.print)
     if summary.interrupted:
@@ -131,7 +132,7 @@ def _cannot_measure(source: DatasetSource, data_dir: Path | None, num_classes: i
 @app.command("list")
 def list_(results: options.ResultsOption = RESULTS, as_json: options.JsonOption = False) -> None:
     """Teachers that were trained into a results folder."""
-    store = Store(results)
+    store = existing_store(results)
     rows = [
         {
             "teacher": record.run.student,

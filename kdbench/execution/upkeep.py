@@ -26,7 +26,8 @@ class Problem:
 
 def problems(store: Store) -> Iterator[Problem]:
     """Verifies every record, checkpoint and weights file of a results folder."""
-    for path in sorted((store.root / "records").glob("*.json")):
+    store.files("weights", "")  # a folder that cannot be read is no damage of each file in it
+    for path in store.files("records", ".json"):
         try:
             record = read_record(path)
         except UserError as error:
@@ -37,7 +38,7 @@ def problems(store: Store) -> Iterator[Problem]:
             what = verify_weights(weights, record.weights_sha256)
             if what:
                 yield Problem(weights, what, (weights, path))
-    for path in sorted((store.root / "checkpoints").glob("*.safetensors")):
+    for path in store.files("checkpoints", ".safetensors"):
         try:
             read_checkpoint(path, path.name.partition(".")[0])
         except UserError as error:
@@ -61,7 +62,7 @@ def leftovers(store: Store) -> list[Path]:
     runs. Raises nothing for what other processes remove meanwhile; those that still write must not be running.
     """
     unfinished = [path for path in store.root.glob(f"**/.*{TEMPORARY}") if path.is_file()]
-    finished = [path.stem for path in (store.root / "records").glob("*.json")]
+    finished = [path.stem for path in store.files("records", ".json")]
     checkpoints = [
         path for run in finished for path in checkpoint_versions(store.checkpoint_path(run)) if path.exists()
     ]

@@ -49,6 +49,8 @@ Cells = Mapping[Subject, list[Measured]]
 
 def read_side(path: Path) -> Cells:
     """Cells by subject, one for each recipe that it was trained with. Raises `UserError` if there are none."""
+    if not path.exists():
+        raise UserError(f"{path} does not exist; give a results folder or a file of `kdbench baseline save`.")
     if path.is_dir():
         return _from_records(path)
     return _from_baseline(path)

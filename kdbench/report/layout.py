@@ -16,7 +16,7 @@ MARKS: dict[CellStatus, tuple[str, str]] = {
     "partial": ("*", "fewer seeds than the grid asks for"),
     "failed": ("†", "a seed failed"),
     "diverged": ("‡", "a seed diverged"),
-    "missing": ("–", "not run"),
+    "missing": ("–", "no result: not run, or stale and left out"),
     "n/a": ("n/a", "the method declines this pair"),
 }
 

@@ -39,6 +39,10 @@ class Interval:
         return [self.low, self.high]
 
 
+#: Accuracies in per cent that differ by less are equal: an image is 10^-4 and more, a difference's rounding 10^-14.
+ROUNDING = 1e-9
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A mean with its standard error and degrees of freedom; both are None where the values show no spread.
@@ -70,7 +74,7 @@ def paired(differences: Sequence[float]) -> Estimate:
     summary = Summary(tuple(differences))
     mean, std = summary.mean, summary.std
     assert mean is not None
-    if not std:
+    if std is None or std < ROUNDING:
         return Estimate(mean, None, None)
     return Estimate(mean, std / math.sqrt(len(differences)), len(differences) - 1)
 
@@ -80,7 +84,7 @@ def welch(mean: float, std: float | None, n: int, mean2: float, std2: float | No
 
     Welch's unequal-variances t test (Welch, Biometrika 34, 1947), its degrees of freedom after Satterthwaite.
     """
-    if std is None or std2 is None or (std == 0 and std2 == 0):
+    if std is None or std2 is None or max(std, std2) < ROUNDING:
         return Estimate(mean - mean2, None, None)
     first, second = std**2 / n, std2**2 / n2
     freedom = (first + second) ** 2 / (first**2 / (n - 1) + second**2 / (n2 - 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kdbench.errors import UserError
 from kdbench.store.files import free_name, move, remove, write_atomically
 from kdbench.store.records import Damaged, Record, dump_record, read_record
 
@@ -48,6 +49,19 @@ class Store:
         """Where processes say what they train."""
         return self.root / "claims"
 
+    def files(self, folder: str, suffix: str) -> list[Path]:
+        """The files of that suffix in one of its folders. Raises `UserError` where there is one that cannot be read."""
+        place = self.root / folder
+        try:
+            return sorted(path for path in place.iterdir() if path.name.endswith(suffix))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise UserError(
+                f"{place} cannot be read ({error.strerror}); name another folder with --results, or mend its "
+                "permissions, and give the same command again."
+            ) from error
+
     def record(self, run_id: str) -> Record | None:
         """The record of a run, or None; `UserError` if the file is there but damaged or of another format."""
         path = self.record_path(run_id)
@@ -56,7 +70,7 @@ class Store:
     def find(self) -> Found:
         """All records. A damaged one hides no other; `UserError` for one of another format."""
         found = Found()
-        for path in sorted((self.root / "records").glob("*.json")):
+        for path in self.files("records", ".json"):
             try:
                 found.records[path.stem] = read_record(path)
             except Damaged as damage:

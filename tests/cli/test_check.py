@@ -62,6 +62,7 @@ def test_a_doctored_baseline_is_1(folder):
 
 
 def test_missing_runs_are_1(folder):
+    (folder / "now").mkdir()
     result = check(folder)
     assert result.code == 1 and "seed 0 was not run" in result.out
 
@@ -128,3 +129,10 @@ def test_an_interrupted_check_judges_nothing(folder, monkeypatch):
     monkeypatch.setattr("kdbench.cli.check.train", lambda *_: Summary(interrupted=True))
     result = kdbench("check", "--baseline", folder / "b.json", "--results", folder / "now")
     assert result.code == 130 and "nothing was judged" in result.err and not result.out
+
+
+def test_a_junit_file_that_cannot_be_written_is_a_mistake_in_the_call_not_a_regression(folder):
+    now(folder, accuracies(**MEANS))
+    (folder / "taken").mkdir()
+    result = check(folder, "--junit", folder / "taken")
+    assert result.code == 2 and f"{folder / 'taken'} cannot be written" in result.err

@@ -3,9 +3,12 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 
+from kdbench.plugins import load_plugins
+from kdbench.store.weights import save_weights
 from tests.cli.support import kdbench, tiny_grid
 
 
@@ -95,10 +98,55 @@ def test_table_marks_partial_and_missing_cells(results):
     )
     assert [cell["status"] for cell in partial] == ["partial", "partial"]
     text = kdbench("table", "--grid", grid, "--results", folder, "--methods", "kd,sp", "--seeds", "0,5").out
-    assert "* fewer seeds than the grid asks for" in text and "– not run" in text
+    assert "* fewer seeds than the grid asks for" in text and "– no result: not run" in text
 
 
 def test_best_epoch_is_labelled_as_selected_on_the_test_set(results):
     grid, folder = results
     assert "selected on the test set" in kdbench("table", "--grid", grid, "--results", folder, "--best").out
     assert "last epoch" in kdbench("table", "--grid", grid, "--results", folder).out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("table", "--grid", "quick"),
+        ("stats", "--grid", "quick"),
+        ("report", "--grid", "quick"),
+        ("figures", "--grid", "quick"),
+        ("baseline", "save", "--grid", "quick", "file.json"),
+        ("teachers", "list"),
+        ("results", "check"),
+        ("check", "--no-run", "--baseline", Path(__file__).parents[2] / "results/reference/baselines/quick.json"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_results_folder_that_is_not_there_was_misspelt(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = kdbench(*words, "--results", "rseults")
+    assert done.code == 2 and done.err.startswith("kdbench: results folder rseults does not exist; name one")
+    (tmp_path / "rseults").write_text("")
+    assert "results folder rseults is no folder" in kdbench(*words, "--results", "rseults").err
+    assert [path.name for path in tmp_path.iterdir()] == ["rseults"]
+
+
+def test_an_unreadable_results_folder_is_not_taken_for_an_empty_one(tmp_path):
+    (tmp_path / "records").write_text("")  # what cannot be listed; permissions do not stop root
+    for words in (("table", "--grid", "quick"), ("results", "check"), ("teachers", "list")):
+        done = kdbench(*words, "--results", tmp_path)
+        assert done.code == 2 and f"{tmp_path / 'records'} cannot be read (Not a directory)" in done.err
+
+
+def test_a_teacher_that_no_pair_has_is_refused(tmp_path):
+    weights = tmp_path / "resnet8.safetensors"
+    save_weights(load_plugins().architecture("resnet8").build(10), weights, "resnet8", 10, {})
+    done = kdbench("run", "--grid", "quick", "--teacher", f"resnet8={weights}", "--dry-run")
+    assert done.code == 2
+    assert "--teacher resnet8=… is for no pair of grid 'quick', whose teachers are resnet20" in done.err
+
+
+def test_output_that_cannot_be_written_is_a_users_mistake(tmp_path):
+    (tmp_path / "file").write_text("kept")
+    done = kdbench("new-method", "abc", "--directory", tmp_path / "file" / "abc")
+    assert done.code == 2 and "cannot be written" in done.err
+    assert (tmp_path / "file").read_text() == "kept"

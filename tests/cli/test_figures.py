@@ -39,6 +39,7 @@ def test_a_file_a_figure_and_format(tmp_path):
     ],
 )
 def test_mistakes_are_sentences(tmp_path, words, sentence):
+    (tmp_path / "none").mkdir()
     done = kdbench("figures", "--grid", "quick", "--results", tmp_path / "none", "-o", tmp_path / "f", *words)
     assert done.code == 2 and sentence in done.err
 

@@ -1,6 +1,7 @@
 """`kdbench run` from the command line, on a grid of seconds."""
 
 import json
+import re
 
 import pytest
 
@@ -149,6 +150,15 @@ def test_a_run_that_fails_is_shown_and_tried_again(tmp_path):
 
 def test_a_declined_pair_is_not_applicable_with_its_sentence(tmp_path):
     text = TINY_GRID.replace("[{method: student", "[{method: dskd, params: {blocks: [7]}}, {method: student")
-    result = kdbench("table", "--grid", tiny_grid(tmp_path, text), "--results", tmp_path / "results")
+    result = kdbench("table", "--grid", tiny_grid(tmp_path, text), "--results", tmp_path)
     assert result.code == 0
     assert "n/a" in result.out and "are none of the shallow stages 1 to 2" in result.out
+
+
+def test_variants_are_told_apart_while_they_train(tmp_path):
+    rows = "[{method: kd}, {method: kd, variant: hot, params: {tau: 8}}]"
+    text = re.sub(r"rows: \[.*\]", f"rows: {rows}", TINY_GRID)
+    result = kdbench("run", "--grid", tiny_grid(tmp_path, text), "--results", tmp_path / "results")
+    lines = [line.partition(":")[0] for line in result.out.splitlines()]
+    plain = "kd resnet14→resnet8 seed 0"
+    assert {plain, f"{plain} (tau 8.0)"} <= set(lines)

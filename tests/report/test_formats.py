@@ -39,7 +39,7 @@ def test_every_mean_is_in_every_format(whole, format):
 def test_marks_and_their_meaning_are_in_text_and_markdown(whole):
     for format in ("text", "markdown"):
         text = render(*whole, format)
-        assert "† a seed failed" in text and "‡ a seed diverged" in text and "– not run" in text
+        assert "† a seed failed" in text and "‡ a seed diverged" in text and "– no result: not run" in text
         assert "(2)†" in text and "(2)‡" in text
 
 

@@ -113,3 +113,13 @@ def test_bootstrap_coverage_is_what_the_docs_say():
         covered += low <= 0.4 <= high
     assert 0.86 <= covered / 400 <= 0.95
     print(covered / 400)
+
+
+def test_differences_equal_but_for_rounding_have_no_spread():
+    """Twelve images of 797 at both seeds, as the subtraction of percentages gives them."""
+    differences = [-1.5056461731493016, -1.5056461731493158]
+    estimate = paired(differences)
+    assert estimate.interval(0.95) is None and estimate.p_value is None
+    assert welch(96.0, 1e-14, 3, 95.0, 0.0, 3).p_value is None
+    one_image = [0.0, 0.01]  # of ten thousand
+    assert paired(one_image).p_value is not None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from kdbench.store.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,10 +99,11 @@ def panels(rows: int, columns: int, width: float, height: float, **sharing: Any)
 
 
 def save(figure: Figure, path: Path, format: Format) -> None:
-    """Write one figure, PNG at 200 dpi on white."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write one figure, PNG at 200 dpi on white. Raises `UserError` where the disk refuses."""
+    drawn = io.BytesIO()
     with styled():
         if format == "png":
-            figure.savefig(path, format="png", dpi=200, facecolor="white", transparent=False)
+            figure.savefig(drawn, format="png", dpi=200, facecolor="white", transparent=False)
         else:
-            figure.savefig(path, format="svg", metadata={"Date": None})
+            figure.savefig(drawn, format="svg", metadata={"Date": None})
+    write_atomically(path, drawn.getvalue())

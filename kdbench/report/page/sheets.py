@@ -39,7 +39,7 @@ class PageCell:
         """What is not as it should be, in a word or two."""
         seeds = f"{len(self.result.seeds)} of {len(self.result.cell.runs)} seeds"
         words = {"partial": seeds, "failed": f"failed, {seeds}", "diverged": f"diverged, {seeds}"}
-        return {"missing": "not run", "n/a": "n/a"}.get(self.result.status, words.get(self.result.status, ""))
+        return {"missing": "no result", "n/a": "n/a"}.get(self.result.status, words.get(self.result.status, ""))
 
 
 @dataclass
