@@ -14,9 +14,18 @@ class UserError(Exception):
 
 def unknown(kind: str, name: str, known: Iterable[str], listing: str | None = None) -> UserError:
     """The error for a name that is not registered: names the nearest one and the command that lists all."""
+    return UserError(f"unknown {kind} '{name}'{_known(name, known, listing)}")
+
+
+def lacking(owner: str, kind: str, name: str, known: Iterable[str], listing: str | None = None) -> UserError:
+    """The same for a name that `owner` does not have, such as a key."""
+    return UserError(f"{owner} has no {kind} '{name}'{_known(name, known, listing)}")
+
+
+def _known(name: str, known: Iterable[str], listing: str | None) -> str:
     names = sorted(known)
     by_lower = {candidate.lower(): candidate for candidate in names}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
     guess = f"; did you mean '{by_lower[near[0]]}'?" if near else f"; known: {', '.join(names) or 'none'}."
     hint = f" `{listing}` lists them." if listing else ""
-    return UserError(f"unknown {kind} '{name}'{guess}{hint}")
+    return guess + hint

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from kdbench.errors import UserError, unknown
+from kdbench.errors import UserError, lacking, unknown
 from kdbench.names import unfit_name
 from kdbench.plugins import Registry
 from kdbench.recipe import Recipe, load_recipe
-from kdbench.validation import read_yaml, validated
+from kdbench.validation import read_yaml, unknown_key, validated
 
 #: Far more than anybody trains; a small file can ask for billions.
 MAX_RUNS = 100_000
@@ -137,6 +137,10 @@ def load_grid(name: str, registry: Registry, selection: Selection | None = None)
     path = Path(name) if name.endswith((".yaml", ".yml")) else registry.grid_file(name)
     values = read_yaml(path)
     what = f"grid {path.name}"
+    for key in values:
+        # A misspelt key explains the missing recipe.
+        if key not in Grid.model_fields:
+            raise unknown_key(Grid, (key,), what)
     recipe = values.pop("recipe", None)
     own_teacher_recipe = values.pop("teacher_recipe", recipe)
     for key, given in (("recipe", recipe), ("teacher_recipe", own_teacher_recipe)):
@@ -174,7 +178,7 @@ def _chosen_tables(grid: Grid, names: tuple[str, ...]) -> tuple[Table, ...]:
     known = {table.name: table for table in grid.tables}
     for name in names:
         if name not in known:
-            raise unknown(f"table of grid '{grid.name}'", name, known)
+            raise lacking(f"grid '{grid.name}'", "table", name, known)
     return tuple(table for table in grid.tables if not names or table.name in names)
 
 

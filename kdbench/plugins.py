@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -87,15 +88,21 @@ class Registry:
 
     @property
     def problems(self) -> list[str]:
-        """One sentence for each broken plugin, each name that cannot be one and each that is registered twice."""
+        """One sentence for each broken or empty plugin, each name that cannot be one and each registered twice."""
         broken = [f"plugin {p.origin} is not in use: {p.error}" for p in self.plugins if p.error]
+        empty = [
+            f"plugin {p.origin} brings nothing: it has no hook; define one, such as `kdbench_methods`, under "
+            "`@kdbench.hookimpl`"
+            for p in self.plugins
+            if not p.error and not self._manager.get_hookcallers(self._manager.get_plugin(p.name))
+        ]
         twice = [
             self._twice(kind, name, found)
             for kind, offers in self._offers.items()
             for name, found in offers.items()
             if len(found) > 1
         ]
-        return broken + self._refused + twice
+        return broken + empty + self._refused + twice
 
     @staticmethod
     def _twice(kind: str, name: str, found: list[Offer]) -> str:
@@ -210,7 +217,7 @@ def load_plugins(files: tuple[Path, ...] = ()) -> Registry:
         plugins.append(plugin)
     for path in files:
         plugin = Plugin(_unique(path.stem, plugins), str(path), "file")
-        _register(manager, plugin, functools.partial(_import_file, path))
+        _register(manager, plugin, functools.partial(_import_file, _specification(path)))
         if plugin.error:
             raise UserError(f"plugin file {path}: {plugin.error}; mend it or leave --plugin out")
         plugins.append(plugin)
@@ -241,19 +248,25 @@ def _register(manager: pluggy.PluginManager, plugin: Plugin, load: Callable[[], 
         logger.debug("plugin %s\n%s", plugin.origin, traceback.format_exc())
 
 
-def _import_file(path: Path) -> ModuleType:
+def _specification(path: Path) -> ModuleSpec:
     if not path.is_file():
-        raise UserError(f"plugin file {path} does not exist; give --plugin the path of a Python file")
+        raise UserError(f"plugin file {path} does not exist; give --plugin the path of a Python file.")
     # Two files of one name in different folders are two modules.
     name = f"kdbench_file_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     specification = importlib.util.spec_from_file_location(name, path)
-    if specification is None or specification.loader is None:
-        raise UserError(f"plugin file {path} is not a Python file; its name must end in .py")
+    if specification is None:
+        raise UserError(f"plugin file {path} is not a Python file; its name must end in .py.")
+    return specification
+
+
+def _import_file(specification: ModuleSpec) -> ModuleType:
     module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module
+    sys.modules[specification.name] = module
+    assert specification.loader is not None
     specification.loader.exec_module(module)
     return module
 
 
 def _sentence(what: str, error: Exception) -> str:
-    return f"{what}: {type(error).__name__}: {' '.join(str(error).split())}"
+    text = " ".join(str(error).split())
+    return f"{what}: {text}" if isinstance(error, UserError) else f"{what}: {type(error).__name__}: {text}"

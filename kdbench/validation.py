@@ -1,13 +1,18 @@
 """Typed configuration from files and command lines, with errors in one sentence."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
-from kdbench.errors import UserError, unknown
+from kdbench.errors import UserError, lacking
 
+#: What pydantic calls a value that should be a list, or a mapping.
+_SEQUENCES = ("tuple_type", "list_type")
+_MAPPINGS = ("dict_type", "model_type", "model_attributes_type")
 M = TypeVar("M", bound=BaseModel)
 #: Larger than any grid; a bomb stops here.
 MAX_YAML_BYTES = 1_000_000
@@ -21,13 +26,48 @@ def validated(model: type[M], values: dict[str, Any], what: str, listing: str | 
     except ValidationError as error:
         # A misspelt key explains the missing one.
         problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-        key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            raise unknown(f"key of {what}", key, model.model_fields, listing) from None
-        given = "" if problem["type"] == "missing" else f", not {problem['input']!r:.200}"
-        message = problem["msg"][0].lower() + problem["msg"][1:]
+            raise unknown_key(model, problem["loc"], what, listing) from None
         hint = f"; `{listing}` lists what is allowed" if listing else ""
-        raise UserError(f"{what}: {key or 'value'}: {message}{given}{hint}.") from None
+        raise UserError(f"{what}: {_dotted(problem['loc']) or 'value'}: {_reason(problem)}{hint}.") from None
+
+
+def unknown_key(model: type[BaseModel], place: tuple[Any, ...], what: str, listing: str | None = None) -> UserError:
+    """The error for a key that is not allowed at its place in a `model`: names the nearest of those that are."""
+    *within, key = place
+    for part in within:
+        if part in model.model_fields:
+            model = next(_models(model.model_fields[part].annotation), model)
+    owner = f"{what}: {_dotted(within)}" if within else what
+    return lacking(owner, "key", f"{key}", model.model_fields, listing)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that a type is, or holds."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
+
+
+def _dotted(place: Iterable[Any]) -> str:
+    return ".".join(str(part) for part in place)
+
+
+def _reason(problem: ErrorDetails) -> str:
+    """What is wrong with a value, in words that need no Python."""
+    kind, value = problem["type"], problem["input"]
+    if kind == "value_error":
+        # Our own validators quote the value themselves.
+        return str(problem["ctx"]["error"])
+    if kind in _SEQUENCES:
+        example = f" such as [{value!s:.40}]" if isinstance(value, str | int | float) else ""
+        message = f"input should be a list{example}"
+    elif kind in _MAPPINGS:
+        message = "input should be a mapping such as {key: value}"
+    else:
+        message = problem["msg"][0].lower() + problem["msg"][1:]
+    return message if kind == "missing" else f"{message}, not {value!r:.200}"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -41,7 +81,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read ({reason}); give the path of a YAML file.") from None
     content = _parsed(text, f"{path}")
     if not isinstance(content, dict):
-        raise UserError(f"{path} must hold a mapping of keys to values, not {type(content).__name__}.")
+        found = "is empty" if content is None else f"holds a {'list' if isinstance(content, list) else 'single value'}"
+        raise UserError(f"{path} {found}; write keys with their values into it, one `key: value` a line.")
     return content
 
 

@@ -134,21 +134,37 @@ def test_dskds_switches_are_changed_one_at_a_time():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("- a list", "must hold a mapping"),
+        ("- a list", "holds a list; write keys with their values into it, one `key: value` a line."),
+        ("", "is empty; write keys with their values into it"),
+        ("digits", "holds a single value; write keys"),
         ("dataset: [", "is not valid YAML"),
         ("dataset: digits", "recipe: name a recipe"),
         ("dataset: digits\nrecipe: crd240\ntables: []", "tables"),
-        ("dataset: digits\nrecipe: crd240\ntabels: []", "unknown key of grid bad.yaml 'tabels'; did you mean 'tables'"),
+        ("dataset: digits\nrecipe: crd240\ntabels: []", "grid bad.yaml has no key 'tabels'; did you mean 'tables'"),
+        ("dataset: digits\nrecpie: crd240", "grid bad.yaml has no key 'recpie'; did you mean 'recipe'?"),
+        (
+            "dataset: digits\nrecipe: crd240\ntables: [{name: t, title: t, rows: [], x: 1}]",
+            "grid bad.yaml: tables.0 has no key 'x'; known: layout, name, pairs, paper, rows, title.",
+        ),
+        (
+            "dataset: digits\nrecipe: crd240\ntables: [{name: t, title: t, pairs: [], rows: [{metod: kd}]}]",
+            "grid bad.yaml: tables.0.rows.0 has no key 'metod'; did you mean 'method'?",
+        ),
+        ("dataset: digits\nrecipe: crd240\nseeds: 3\ntables: []", "seeds: input should be a list such as [3], not 3."),
+        (
+            "dataset: digits\nrecipe: crd240\ntables: [{name: t, title: t, pairs: ['a:b'], rows: [kd]}]",
+            "tables.0.rows.0: input should be a mapping such as {key: value}, not 'kd'.",
+        ),
         ("a: &x [1]\nb: *x", "uses a YAML alias"),
         ("a: " + "[" * 30 + "]" * 30, "nests deeper"),
         (
             "dataset: digits\nrecipe: crd240\ntables: [{name: t, title: t, pairs: [a], rows: [{method: kd}]}]",
-            "a pair is written teacher:student",
+            "grid bad.yaml: tables.0.pairs.0: a pair is written teacher:student, not 'a'.",
         ),
         (
             "dataset: digits\nrecipe: crd240\n"
             "tables: [{name: ../t, title: t, pairs: ['resnet8:resnet8'], rows: [{method: kd}]}]",
-            "tables.0.name",
+            "grid bad.yaml: tables.0.name: '../t' cannot be a name: it may have up to 64",
         ),
         (
             "dataset: digits\nrecipe: crd240\nseeds: [1, 1]\n"

@@ -159,3 +159,29 @@ def test_a_plugin_file_that_fails_is_a_users_mistake(tmp_path):
     path.write_text("import nothing_of_that_name\n")
     with pytest.raises(UserError, match=r"bad\.py: loading failed: ModuleNotFoundError"):
         plugins.load_plugins((path,))
+
+
+def test_a_plugin_file_s_own_user_error_stands_without_a_class_name(tmp_path):
+    path = tmp_path / "bad.py"
+    path.write_text("from kdbench.errors import UserError\nraise UserError('no such thing')\n")
+    with pytest.raises(UserError, match=r"^plugin file .*bad\.py: loading failed: no such thing; mend it"):
+        plugins.load_plugins((path,))
+
+
+def test_a_plugin_file_that_is_not_there_or_not_python_is_said_once(tmp_path):
+    missing, text = tmp_path / "nothere.py", tmp_path / "notes.txt"
+    text.write_text("")
+    for path, sentence in (
+        (missing, f"plugin file {missing} does not exist; give --plugin the path of a Python file."),
+        (text, f"plugin file {text} is not a Python file; its name must end in .py."),
+    ):
+        with pytest.raises(UserError) as refusal:
+            plugins.load_plugins((path,))
+        assert str(refusal.value) == sentence
+
+
+def test_a_plugin_without_hooks_is_reported(tmp_path):
+    path = tmp_path / "empty.py"
+    path.write_text("def kdbench_methods():\n    return []\n")
+    (problem,) = plugins.load_plugins((path,)).problems
+    assert problem.startswith(f"plugin empty ({path} file) brings nothing: it has no hook; define one")

@@ -49,6 +49,11 @@ def diagnose(
     record = store.record(run_id)
     if record is None:
         raise UserError(f"there is no record of run '{run_id}' in {results}; `kdbench run --dry-run` lists run ids.")
+    if record.run.role == "teacher":
+        raise UserError(
+            f"run '{run_id}' is a teacher's ({record.run.student}), and a teacher has no method to diagnose; give the "
+            "id of a student's run, which `kdbench run --dry-run` lists."
+        )
     if not diagnoses(method_of(record.run, registry)[0]):
         raise UserError(f"method '{record.run.method}' tells nothing of single samples (it has no `diagnose`).")
     loaded = registry.dataset(dataset or record.run.dataset).load(data_dir)

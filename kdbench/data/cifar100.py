@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, Split, data_root, make_dataset
-from kdbench.data.download import download
+from kdbench.data.download import NotDownloaded, download
 from kdbench.errors import UserError
 
 INFO = DatasetInfo("cifar100", num_classes=100, input_size=32, train_size=50_000, test_size=10_000)
@@ -105,7 +105,9 @@ def _download(root: Path, archive: Path) -> None:
     kind = _torchvision_class()
     try:
         download(kind.url, archive, md5=kind.tgz_md5, most=MOST_BYTES)
-    except (OSError, UserError) as error:
+    except NotDownloaded as error:
+        raise _missing(root, error.reason) from error
+    except OSError as error:
         raise _missing(root, f"it cannot be downloaded: {error}") from error
 
 

@@ -25,25 +25,35 @@ _HANDLERS = (
 SCHEMES: tuple[type[urllib.request.BaseHandler], ...] = (urllib.request.HTTPSHandler,)
 
 
+class NotDownloaded(UserError):
+    """A file that an address did not give; `reason` leaves out what to do."""
+
+    def __init__(self, reason: str, path: Path):
+        super().__init__(reason, path)
+        self.reason = reason
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.reason}; run again to go on, or put the file at {self.path}."
+
+
 def download(url: str, path: Path, *, md5: str, most: int) -> None:
     """Put what `url` gives, at most `most` bytes with this md5, at `path`.
 
-    It gathers in `PATH.part`, which stays after an interruption and is continued by the next call. Raises `UserError`
-    for an address that cannot be read, for an answer that is too long, and for a wrong checksum.
+    It gathers in `PATH.part`, which stays after an interruption and is continued by the next call. Raises
+    `NotDownloaded` for an address that cannot be read, for an answer that is too long, and for a wrong checksum.
     """
     part = path.with_name(f"{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         _fetch(url, part, most)
     except (OSError, HTTPException, ValueError) as error:
-        raise UserError(f"{url} cannot be downloaded ({error}); run again to go on, or put it at {path}.") from error
+        raise NotDownloaded(f"{url} cannot be downloaded: {error}", path) from error
     with part.open("rb") as file:
         found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if found != md5:
         part.unlink(missing_ok=True)
-        raise UserError(
-            f"{url} gave a file whose md5 is {found}, not {md5}; run again, or put the right one at {path}."
-        )
+        raise NotDownloaded(f"{url} gave a file whose md5 is {found}, not {md5}", path)
     part.replace(path)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 
 from kdbench.data.dataset import Dataset
+from kdbench.errors import UserError
 from kdbench.execution.footprint import Footprint
 from kdbench.execution.jobs import Job, Options, make_jobs
 from kdbench.execution.plan import Plan
@@ -22,6 +23,7 @@ from kdbench.flops import ForwardFlops
 from kdbench.plugins import Registry
 from kdbench.run import Run
 from kdbench.store.claims import Claims
+from kdbench.store.files import NotWritten
 from kdbench.store.records import Record, Status
 from kdbench.store.store import Store
 from kdbench.training.cohort import Interrupted
@@ -57,8 +59,11 @@ def execute(
 
     `say` hears what this waits for.
     """
-    with Claims(store.claims) as claims:
-        return _Execution(plan, store, registry, dataset, options, stop_requested, claims, say).run()
+    try:
+        with Claims(store.claims) as claims:
+            return _Execution(plan, store, registry, dataset, options, stop_requested, claims, say).run()
+    except NotWritten as error:
+        raise UserError(f"{error}; what is finished is kept, and the same command goes on from there.") from error
 
 
 class _Execution:

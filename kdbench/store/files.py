@@ -12,6 +12,10 @@ from typing import BinaryIO
 from kdbench.errors import UserError
 
 
+class NotWritten(UserError):
+    """The disk refused; nothing was changed."""
+
+
 class Disk:
     """The operations that storing takes, one a method, so that a test can put a failing disk in their place."""
 
@@ -58,7 +62,7 @@ TEMPORARY = ".tmp"
 def write_atomically(path: Path, data: bytes) -> None:
     """Put `data` at `path` so that a reader, or a machine that loses power, sees the old file or the new one, whole.
 
-    Raises `UserError` where the disk refuses; the old file is then still there.
+    Raises `NotWritten` where the disk refuses; the old file is then still there.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{TEMPORARY}")
     with _refusals(path):
@@ -77,7 +81,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 def create_exclusively(path: Path, data: bytes) -> bool:
     """Put `data` at `path` unless something is there; whether it was put. Of several at once, one succeeds.
 
-    It may be gone after a loss of power. Raises `UserError` where the disk refuses.
+    It may be gone after a loss of power. Raises `NotWritten` where the disk refuses.
     """
     with _refusals(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +101,7 @@ def create_exclusively(path: Path, data: bytes) -> bool:
 def move(source: Path, target: Path) -> None:
     """Move a file within its file system, replacing `target`; nothing where `source` is gone already.
 
-    Raises `UserError` where the disk refuses.
+    Raises `NotWritten` where the disk refuses.
     """
     with _refusals(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +114,7 @@ def move(source: Path, target: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, if it is there. Raises `UserError` where the disk refuses."""
+    """Remove a file, if it is there. Raises `NotWritten` where the disk refuses."""
     with _refusals(path):
         disk.unlink(path)
 
@@ -128,7 +132,15 @@ def _refusals(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror or error}); everything finished is kept: mend the disk or its "
-            "permissions, or make room, and give the same command again."
-        ) from error
+        raise NotWritten(_why(path, error)) from error
+
+
+def _why(path: Path, error: OSError) -> str:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        in_the_way = next((parent for parent in path.parents if parent.is_file()), None)
+        if in_the_way:
+            return f"{in_the_way} is a file, not a folder; name a folder"
+    if isinstance(error, IsADirectoryError):
+        return f"{path} is a folder, not a file; name a file"
+    reason = error.strerror or error
+    return f"{path} cannot be written ({reason}); make room, get the permission to write there, or name another place"

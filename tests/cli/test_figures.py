@@ -85,6 +85,9 @@ def test_only_the_values_asked_for(kept, tmp_path):
 def test_runs_that_cannot_be_diagnosed(kept, tmp_path):
     store, records = kept
     assert "tells nothing" in kdbench("diagnose", records["student"].id, "--results", store.root).err
+    taught_by = records["supervised"].id
+    said = kdbench("diagnose", taught_by, "--results", store.root)
+    assert said.code == 2 and f"run '{taught_by}' is a teacher's (resnet14), and a teacher has no method" in said.err
     assert "no record of run 'none'" in kdbench("diagnose", "none", "--results", store.root).err
     other = Store(tmp_path / "other")
     other.write(records["dskd"])

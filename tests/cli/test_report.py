@@ -29,6 +29,11 @@ def test_writes_one_file_and_says_where(tmp_path, results):
     assert "setInterval" not in text, "a file does not look for a server"
 
 
+def test_a_folder_is_no_page(tmp_path, results):
+    done = kdbench("report", *SELECTION, "--results", results, "-o", tmp_path, "--no-figures")
+    assert (done.code, done.err) == (2, f"kdbench: {tmp_path} is a folder, not a file; name a file\n")
+
+
 def test_without_figures(tmp_path, results):
     page = tmp_path / "r.html"
     kdbench("report", *SELECTION, "--results", results, "-o", page, "--no-figures")

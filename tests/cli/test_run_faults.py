@@ -1,7 +1,6 @@
 """`kdbench run` when runs fail and disks are full."""
 
 import errno
-import json
 
 import pytest
 
@@ -92,6 +91,7 @@ def test_a_disk_that_fills_stops_cleanly_and_keeps_what_is_finished(words, tmp_p
     done = kdbench(*words)
     assert done.code == 2 and "(No space left on device)" in done.err and "Traceback" not in done.err
     kept = statuses(tmp_path)
+    assert ("what is finished is kept, and the same command goes on from there." in done.err) == (room > 0)
     assert (not kept) == (not room) and not list((tmp_path / "results").rglob("*.tmp"))
     monkeypatch.setattr(files, "disk", Disk())
     assert kdbench(*words).code == 1
@@ -101,4 +101,5 @@ def test_a_disk_that_fills_stops_cleanly_and_keeps_what_is_finished(words, tmp_p
 def test_a_folder_that_cannot_be_written_is_told_before_training(words, tmp_path):
     (tmp_path / "results").write_text("a file")
     done = kdbench(*words)
-    assert done.code == 2 and "cannot be written" in done.err and json.dumps("Traceback") not in done.err
+    results = tmp_path / "results"
+    assert (done.code, done.err) == (2, f"kdbench: {results} is a file, not a folder; name a folder\n")

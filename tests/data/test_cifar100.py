@@ -124,7 +124,8 @@ def test_failed_download_says_which_file_goes_where(server: Path, root: Path, le
     put(server / ARCHIVE, server / ARCHIVE, length)
     if length is None:
         (server / ARCHIVE).unlink()
-    message = rf"CIFAR-100 is not in {root} \(it cannot be downloaded: .*\); put {ARCHIVE} \(md5 {expected}\) there"
+    reason = rf"http://[^ ;]*/{ARCHIVE} (cannot be downloaded: HTTP Error 404[^;]*|gave a file whose md5 is [^;]*)"
+    message = rf"^CIFAR-100 is not in {root} \({reason}\); put {ARCHIVE} \(md5 {expected}\) there and run again\.$"
     with pytest.raises(UserError, match=message):
         Cifar100().load(root)
     assert not contents(root)
