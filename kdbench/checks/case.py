@@ -10,11 +10,11 @@ from kdbench.cells import method_params
 from kdbench.checks.bench import Bench
 from kdbench.checks.findings import Fault
 from kdbench.checks.observation import Observation, observe
-from kdbench.checks.places import describe, homes
 from kdbench.checks.trainee import Change, Terms, Trainee
 from kdbench.grid import Pair
 from kdbench.method import BatchField, Method, MethodParams, Needs
 from kdbench.model import FEATURES, Shapes, UndeclaredNeedError
+from kdbench.places import describe, homes
 from kdbench.recipe import Precision
 
 

@@ -13,8 +13,8 @@ from kdbench.checks import compiling, declarations, deployment, diagnosis, preci
 from kdbench.checks.bench import CPU, Bench
 from kdbench.checks.case import Case
 from kdbench.checks.findings import Exempt, Fault, Finding
-from kdbench.checks.places import describe, homes
 from kdbench.grid import Pair, Selection, load_grid
+from kdbench.places import describe, homes
 from kdbench.plugins import Registry
 from kdbench.training.numerics import numerics
 from kdbench.validation import validated

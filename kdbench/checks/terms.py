@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kdbench.checks.case import Case
 from kdbench.checks.findings import Fault
-from kdbench.checks.places import describe, homes
+from kdbench.places import describe, homes
 
 
 def terms(case: Case) -> None:

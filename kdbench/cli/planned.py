@@ -7,7 +7,7 @@ import json
 from kdbench.cli.reading import describe_stale
 from kdbench.cli.session import Session
 from kdbench.environment import describe_device, resolve_device
-from kdbench.execution.estimate import Estimator, measured_rate
+from kdbench.execution.estimate import Estimator
 from kdbench.execution.footprint import Footprint
 from kdbench.execution.plan import Plan, cohorts
 from kdbench.run import Run
@@ -47,9 +47,10 @@ def _memory(session: Session, run: Run) -> str | None:
 def print_plan(session: Session, plan: Plan, device: str, as_json: bool) -> None:
     """Print every run with its state, the settings, and the operations, time and memory that training takes."""
     estimator = Estimator(session.registry, session.expansion.info)
-    cost = estimator.estimate([*plan.teachers, *plan.pre_stages, *plan.pending])
+    pending = [*plan.teachers, *plan.pre_stages, *plan.pending]
+    cost = estimator.estimate(pending)
     chosen = resolve_device(device)
-    seconds = cost.shared / measured_rate(chosen, session.expansion.grid.recipe) if cost.shared else 0.0
+    seconds = cost.shared / estimator.rate(pending, chosen, session.expansion.grid.recipe) if cost.shared else 0.0
     footprint = Footprint(session.registry, session.expansion.info)
     memory = max((footprint.cohort(group) for group in cohorts(plan.pending, session.store)), default=0)
     if as_json:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from kdbench.data.dataset import DatasetInfo
-from kdbench.flops import ForwardFlops
-from kdbench.model import place
+from kdbench.flops import ForwardFlops, forward_flops
+from kdbench.model import StagedModel, place
 from kdbench.plugins import Registry
 from kdbench.recipe import Recipe
 from kdbench.run import Run
@@ -19,8 +19,6 @@ from kdbench.training.numerics import numerics
 
 #: A training step's forward and backward pass, in forward passes.
 TRAINING_PASSES = 3
-#: Steps between two waits for the device.
-RATE_STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,7 @@ class Estimator:
     """Counts operations of runs on one data set."""
 
     def __init__(self, registry: Registry, info: DatasetInfo):
+        self._registry = registry
         self._info = info
         self._forward = ForwardFlops(registry, info)
 
@@ -59,29 +58,44 @@ class Estimator:
                 teacher_passes[run.teacher.key, recipe, run.seed] = cost
         return Estimate(students + sum(teacher_passes.values()), students + alone)
 
+    def rate(self, runs: Iterable[Run], device: torch.device, recipe: Recipe) -> float:
+        """Operations a second, measured with the network whose training takes the largest share of them."""
+        shares: Counter[str] = Counter()
+        for run in runs:
+            shares[run.student] += self._forward(run.student) * self._training_images(run)
+        (name, _), *_ = shares.most_common(1)
+        network = self._registry.architecture(name).build(self._info.num_classes)
+        return measured_rate(device, recipe, network, self._info)
+
     def _training_images(self, run: Run) -> int:
         batch, cap = run.recipe.batch_size, run.recipe.max_steps
         size = self._info.train_size
         return run.recipe.epochs * (min(size, cap * batch) if cap else size)
 
 
-def measured_rate(device: torch.device, recipe: Recipe, seconds: float = 0.5) -> float:
-    """Operations a second of a 3×3 convolution's forward and backward pass at the size of the networks' layers."""
-    conv = place(nn.Conv2d(64, 64, 3, padding=1, bias=False), device).to(recipe.autocast)
-    images = torch.randn(64, 64, 16, 16, device=device, dtype=recipe.autocast)
-    images = images.contiguous(memory_format=torch.channels_last).requires_grad_()
-    operations = RATE_STEPS * TRAINING_PASSES * 2 * 64 * 16 * 16 * 64 * 64 * 9
+def measured_rate(
+    device: torch.device, recipe: Recipe, network: StagedModel, info: DatasetInfo, seconds: float = 0.5
+) -> float:
+    """Operations a second of training steps of `network` on noise: forward, backward, update, at the recipe's size."""
+    operations = TRAINING_PASSES * forward_flops(network, info.input_size) * recipe.batch_size
+    network = place(network, device).train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=recipe.momentum, fused=True)
+    images = torch.randn(recipe.batch_size, 3, info.input_size, info.input_size, device=device)
+    images = images.contiguous(memory_format=torch.channels_last)
 
-    def steps() -> None:
-        for _ in range(RATE_STEPS):
-            conv(images).sum().backward()
+    def step() -> None:
+        with torch.autocast(device.type, recipe.autocast, enabled=recipe.precision == "bf16"):
+            logits = network(images)
+        optimizer.zero_grad()
+        logits.float().logsumexp(1).mean().backward()
+        optimizer.step()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
     with numerics(recipe.precision):
-        steps()
+        step()
         count, began = 0, time.perf_counter()
         while time.perf_counter() - began < seconds:
-            steps()
+            step()
             count += 1
         return operations * count / (time.perf_counter() - began)

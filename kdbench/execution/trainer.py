@@ -109,7 +109,7 @@ class Trainer:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
-            recorder.write(run, progress, "failed", failure_of(error, progress.epoch))
+            recorder.write(run, progress, "failed", failure_of(error, progress.epoch, method_of(run, self.registry)[0]))
             return None
         if checkpoint:
             load_checkpoint(checkpoint, member)

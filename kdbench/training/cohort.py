@@ -12,6 +12,8 @@ import torch
 
 from kdbench.data.batches import Batches
 from kdbench.data.dataset import Dataset, Split
+from kdbench.method import Method
+from kdbench.places import describe, homes
 from kdbench.recipe import Recipe
 from kdbench.store.records import Epoch, Failure, Status
 from kdbench.training.checkpoint import Progress
@@ -119,7 +121,7 @@ class Cohort:
         for step in range(first_step, self._steps):
             for member, error in self._step(epoch, step):
                 progress = self.members.pop(member.run.id)[1]
-                listener.ended(member, progress, "failed", failure_of(error, epoch))
+                listener.ended(member, progress, "failed", failure_of(error, epoch, member.method_class))
             if not self.members:
                 return
             if listener.stop_requested():
@@ -144,7 +146,7 @@ class Cohort:
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:
-                self._leave(member, progress, listener, "failed", failure_of(error, epoch))
+                self._leave(member, progress, listener, "failed", failure_of(error, epoch, member.method_class))
                 continue
             progress.test_seconds += self._clock() - began
             terms = member.end_epoch(self._samples)
@@ -214,6 +216,7 @@ class Cohort:
             torch.cuda.synchronize(self._device)
 
 
-def failure_of(error: Exception, epoch: int) -> Failure:
-    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+def failure_of(error: Exception, epoch: int, method: type[Method]) -> Failure:
+    """The failure of a run: its error and, where there is one, the line of the method that raised it."""
+    reason = describe(error, homes(method))
     return Failure(reason=reason, epoch=epoch, traceback="".join(traceback.format_exception(error)))

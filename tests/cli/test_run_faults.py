@@ -52,7 +52,10 @@ def test_a_plugin_s_failure_is_told_with_where_it_comes_from(words, tmp_path):
     assert statuses(tmp_path) == ["done"] * 5 + ["failed"] * 2
     failed = [r for r in Store(tmp_path / "results").find().records.values() if r.status == "failed"]
     for record in failed:
-        assert record.failure.reason == "RuntimeError: out of ideas" and "broken.py" in record.failure.traceback
+        line = PLUGIN[: PLUGIN.index("raise")].count("\n") + 1
+        place = f'at broken.py:{line}: `raise RuntimeError("out of ideas")`'
+        assert record.failure.reason == f"RuntimeError: out of ideas, {place}" and place in done.out
+        assert "broken.py" in record.failure.traceback
         assert record.source.distribution and record.source.version is not None
 
 

@@ -1,8 +1,11 @@
 """What a plan costs: operations counted by hand, and a rate that a faster precision or device raises."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from kdbench.execution import estimate as module
 from kdbench.execution.estimate import Estimator, measured_rate
 from kdbench.flops import forward_flops
 from kdbench.plugins import load_plugins
@@ -38,6 +41,24 @@ def test_learning_rates_do_not_part_a_cohort_and_seeds_do():
     assert seeds.shared == seeds.alone == 2 * estimate(runs("kd")).alone
 
 
-def test_the_rate_is_this_machines():
-    """Not above what a large product of matrices or any other operator reaches: some TFLOP/s for each core."""
-    assert 1e8 < measured_rate(CPU, Recipe(), seconds=0.05) < 1e12 * torch.get_num_threads()
+def rate(name, info, batch_size):
+    network = load_plugins().architecture(name).build(info.num_classes)
+    return measured_rate(CPU, Recipe(batch_size=batch_size), network, info, seconds=0.2)
+
+
+def test_the_rate_is_this_machines_and_the_networks():
+    """Small networks on small images do not reach the rate of large ones, and none is above some TFLOP/s a core."""
+    small, large = rate("resnet8", INFO, 8), rate("resnet8x4", replace(INFO, input_size=32), 64)
+    assert 1e6 < small < large / 2 < 1e12 * torch.get_num_threads()
+
+
+def test_the_rate_is_measured_with_the_network_that_takes_most(monkeypatch):
+    def measured(device, recipe, network, info):
+        return forward_flops(network, info.input_size)
+
+    monkeypatch.setattr(module, "measured_rate", measured)
+    students = runs("student", "kd")
+    teacher = students[1].teacher.trained_by
+    find = Estimator(load_plugins(), INFO).rate
+    assert find([*students, teacher], CPU, RECIPE) == forward("resnet14")
+    assert find([*students, *runs("at", "sp", "cc", "kd"), teacher], CPU, RECIPE) == forward("resnet8")

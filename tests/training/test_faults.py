@@ -6,6 +6,7 @@ from torch.nn.functional import cross_entropy
 import kdbench
 from kdbench.plugins import load_plugins
 from kdbench.store.store import Store
+from kdbench.training.cohort import failure_of
 from tests.training.support import outcome, runs, train
 
 
@@ -75,7 +76,8 @@ def test_others_go_on(tmp_path, monkeypatch):
 def test_records_say_why(tmp_path, monkeypatch):
     _install(monkeypatch)
     records = train(tmp_path, runs(*FAULTY))
-    assert records["raises"].failure.reason == "RuntimeError: out of ideas"
+    assert records["raises"].failure.reason.startswith("RuntimeError: out of ideas, at test_faults.py:")
+    assert records["raises"].failure.reason.endswith(': `raise RuntimeError("out of ideas")`')
     assert records["raises"].failure.epoch == 1
     assert 'raise RuntimeError("out of ideas")' in records["raises"].failure.traceback
     assert "terms gave ['cross_entropy'], but weights names ['ce', 'odd']" in records["misnames"].failure.reason
@@ -85,6 +87,12 @@ def test_records_say_why(tmp_path, monkeypatch):
     assert records["bad_gradient"].failure.epoch == 1
     # The first update spoils the weights, and the second batch's loss shows it.
     assert records["bad_gradient"].failure.reason == "loss term 'ce' was not finite in batch 1"
+
+
+def test_a_method_without_a_file_has_no_place():
+    names = {"__name__": "typed"}
+    exec("import kdbench\nclass Typed(kdbench.Method):\n    name = 'typed'", names)
+    assert failure_of(ValueError("no"), 1, names["Typed"]).reason == "ValueError: no"
 
 
 def _install(monkeypatch):

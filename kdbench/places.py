@@ -21,8 +21,16 @@ MACHINERY = tuple(str(Path(str(package.__file__)).parent) for package in (kdbenc
 
 def homes(method: type[Method]) -> frozenset[str]:
     """Folders of the files that define a method and the classes that it builds on."""
-    files = (inspect.getsourcefile(parent) for parent in method.__mro__ if issubclass(parent, Method))
+    files = (_source_file(parent) for parent in method.__mro__ if issubclass(parent, Method))
     return frozenset(str(Path(file).parent) for file in files if file and not file.startswith(MACHINERY))
+
+
+def _source_file(method: type[Method]) -> str | None:
+    """The file of a class; None for one that was typed into an interpreter."""
+    try:
+        return inspect.getsourcefile(method)
+    except (TypeError, OSError):
+        return None
 
 
 def current_place(folders: Iterable[str], until: CodeType) -> str:
