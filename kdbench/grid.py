@@ -127,12 +127,16 @@ class Selection(BaseModel):
     methods: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     dataset: str | None = None
-    recipe: dict[str, Any] = {}
+    recipe_name: str | None = Field(None, description="a recipe in place of the grid's `recipe`")
+    recipe: dict[str, Any] = Field({}, description="single values of the students' and teachers' recipe, applied last")
     params: dict[str, dict[str, Any]] = {}
 
 
 def load_grid(name: str, registry: Registry, selection: Selection | None = None) -> Grid:
-    """A grid by name or YAML file, with a selection applied. Raises `UserError` for whatever does not exist."""
+    """A grid by name or YAML file, with a selection applied. Raises `UserError` for whatever does not exist.
+
+    A recipe that the selection names is the grid's: teachers follow it unless the grid has a `teacher_recipe`.
+    """
     selection = selection or Selection()
     path = Path(name) if name.endswith((".yaml", ".yml")) else registry.grid_file(name)
     values = read_yaml(path)
@@ -141,7 +145,8 @@ def load_grid(name: str, registry: Registry, selection: Selection | None = None)
         # A misspelt key explains the missing recipe.
         if key not in Grid.model_fields:
             raise unknown_key(Grid, (key,), what)
-    recipe = values.pop("recipe", None)
+    own_recipe = values.pop("recipe", None)
+    recipe = own_recipe if selection.recipe_name is None else selection.recipe_name
     own_teacher_recipe = values.pop("teacher_recipe", recipe)
     for key, given in (("recipe", recipe), ("teacher_recipe", own_teacher_recipe)):
         if not isinstance(given, str | dict):

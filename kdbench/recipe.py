@@ -43,6 +43,11 @@ class Recipe(BaseModel):
         return self.lr * self.gamma ** sum(epoch > milestone for milestone in self.milestones)
 
     @property
+    def unreached(self) -> tuple[int, ...]:
+        """Milestones after which no epoch follows, so that the rate never drops there."""
+        return tuple(milestone for milestone in self.milestones if milestone >= self.epochs)
+
+    @property
     def autocast(self) -> torch.dtype:
         """What networks compute in; float32 means no autocast."""
         return torch.bfloat16 if self.precision == "bf16" else torch.float32
@@ -64,7 +69,7 @@ def recipe_names() -> list[str]:
 def _recipe_file(name: str) -> Path:
     path = _folder() / f"{name}.yaml"
     if name not in recipe_names():
-        raise unknown("recipe", str(name), recipe_names())
+        raise unknown("recipe", str(name), recipe_names(), "kdbench list recipes")
     return path
 
 

@@ -7,6 +7,8 @@ from kdbench.errors import UserError
 from kdbench.grid import Selection, load_grid
 from kdbench.paper import load_paper_table
 from kdbench.plugins import load_plugins
+from kdbench.recipe import load_recipe
+from tests.cli.support import TINY_GRID
 
 REGISTRY = load_plugins()
 
@@ -86,6 +88,20 @@ def test_ids_change_with_whatever_changes_the_result_and_with_nothing_else():
     ):
         assert not other & base
     assert changed(params={"kd": {"tau": 4}}) == base
+
+
+def test_a_named_recipe_replaces_the_grids_as_a_whole_and_single_values_come_on_top():
+    short = load_recipe("crd60", {"batch_size": 32})
+    grid = load_grid("quick", REGISTRY, Selection(recipe_name="crd60", recipe={"batch_size": 32}))
+    assert grid.recipe == grid.teacher_recipe == short and grid.recipe.augmentation.crop_padding == 4
+
+
+def test_a_named_recipe_leaves_a_grids_own_teacher_recipe(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(TINY_GRID + "teacher_recipe: {base: crd240, epochs: 100, milestones: [50]}\n")
+    grid = load_grid(str(path), REGISTRY, Selection(recipe_name="crd60", recipe={"gamma": 0.2}))
+    assert grid.recipe == load_recipe("crd60", {"gamma": 0.2})
+    assert (grid.teacher_recipe.epochs, grid.teacher_recipe.milestones, grid.teacher_recipe.gamma) == (100, (50,), 0.2)
 
 
 def test_a_pair_and_a_method_that_no_table_has_join_the_first():

@@ -37,6 +37,11 @@ def test_overrides_come_last_and_merge_key_by_key():
     assert recipe.epochs == 3 and recipe.augmentation.crop_padding == 4 and not recipe.augmentation.flip
 
 
+def test_milestones_that_no_epoch_follows_are_unreached():
+    assert load_recipe("crd240").unreached == load_recipe("crd60").unreached == ()
+    assert load_recipe("crd240", {"epochs": 180}).unreached == (180, 210)
+
+
 def test_every_named_recipe_loads():
     assert {load_recipe(name).batch_size for name in recipe_names()} == {64}
 

@@ -2,45 +2,77 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from kdbench.cli.options import RESULTS, DataDirOption, PluginOption, ResultsOption
+from kdbench.cli.options import RESULTS, DataDirOption, JsonOption, PluginOption, ResultsOption
 from kdbench.environment import describe_device, git_commit, versions
 from kdbench.plugins import load_plugins
 from kdbench.store.store import Store
 
 
-def doctor(data_dir: DataDirOption = None, results: ResultsOption = RESULTS, plugin: PluginOption = None) -> None:
+def doctor(
+    data_dir: DataDirOption = None,
+    results: ResultsOption = RESULTS,
+    plugin: PluginOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Print what kdbench finds on this machine."""
-    registry = load_plugins(tuple(plugin or ()))
-    print(f"python {platform.python_version()}, {platform.platform()}")
-    print(", ".join(f"{name} {version}" for name, version in versions().items()))
-    print(f"commit {git_commit() or 'none: not run from a checkout'}")
-    print(f"cpu: {describe_device(torch.device('cpu'))}, torch uses {torch.get_num_threads()} threads")
-    for index in range(torch.cuda.device_count()):
-        print(f"cuda:{index}: {describe_device(torch.device('cuda', index))}")
-    if not torch.cuda.is_available():
-        print("cuda: no GPU that torch can use")
-    for name in registry.usable("dataset"):
-        print(f"data set {name}: {registry.dataset_source(name).locations(data_dir)}")
-    for found in registry.plugins:
-        count = sum(map(len, found.brought.values()))
-        print(f"plugin {found.origin}: {found.error or f'fine, {count} things registered'}")
-    for problem in registry.problems:
-        print(f"problem: {problem}")
-    print(_results(results))
+    found = examine(data_dir, results, plugin or [])
+    print(json.dumps(found, indent=1, ensure_ascii=False) if as_json else _text(found))
 
 
-def _results(folder: Path) -> str:
+def examine(data_dir: Path | None, results: Path, plugins: list[Path]) -> dict[str, Any]:
+    """Everything `kdbench doctor` prints, as plain data."""
+    registry = load_plugins(tuple(plugins))
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": versions(),
+        "commit": git_commit(),
+        "cpu": describe_device(torch.device("cpu")),
+        "threads": torch.get_num_threads(),
+        "gpus": [describe_device(torch.device("cuda", index)) for index in range(torch.cuda.device_count())],
+        "gpu_usable": torch.cuda.is_available(),
+        "datasets": {name: registry.dataset_source(name).locations(data_dir) for name in registry.usable("dataset")},
+        "plugins": [
+            {"name": found.origin, "registered": sum(map(len, found.brought.values())), "error": found.error}
+            for found in registry.plugins
+        ],
+        "problems": registry.problems,
+        "results": _results(results),
+    }
+
+
+def _results(folder: Path) -> dict[str, Any]:
+    """A results folder's number of records by status, and what is damaged; no counts where there is no folder."""
     if not folder.is_dir():
-        return f"results: {folder} does not exist yet"
+        return {"folder": str(folder), "records": None, "damaged": []}
     found = Store(folder).find()
-    records = list(found.records.values())
-    counts = ", ".join(
-        f"{sum(r.status == status for r in records)} {status}" for status in ("done", "failed", "diverged")
-    )
-    damaged = "".join(f"\nproblem: {damage}" for damage in found.damaged)
-    return f"results: {folder}, {len(records)} records ({counts}){damaged}"
+    statuses = [record.status for record in found.records.values()]
+    counts = {status: statuses.count(status) for status in ("done", "failed", "diverged")}
+    return {"folder": str(folder), "records": counts, "damaged": [str(damage) for damage in found.damaged]}
+
+
+def _text(found: dict[str, Any]) -> str:
+    lines = [f"python {found['python']}, {found['platform']}"]
+    lines.append(", ".join(f"{name} {version}" for name, version in found["packages"].items()))
+    lines.append(f"commit {found['commit'] or 'none: not run from a checkout'}")
+    lines.append(f"cpu: {found['cpu']}, torch uses {found['threads']} threads")
+    lines += [f"cuda:{index}: {gpu}" for index, gpu in enumerate(found["gpus"])]
+    lines += [] if found["gpu_usable"] else ["cuda: no GPU that torch can use"]
+    lines += [f"data set {name}: {where}" for name, where in found["datasets"].items()]
+    for plugin in found["plugins"]:
+        fine = f"fine, {plugin['registered']} things registered"
+        lines.append(f"plugin {plugin['name']}: {plugin['error'] or fine}")
+    lines += [f"problem: {problem}" for problem in found["problems"]]
+    results = found["results"]
+    if results["records"] is None:
+        return "\n".join([*lines, f"results: {results['folder']} does not exist yet"])
+    counts = ", ".join(f"{count} {status}" for status, count in results["records"].items())
+    lines.append(f"results: {results['folder']}, {sum(results['records'].values())} records ({counts})")
+    return "\n".join([*lines, *(f"problem: {damage}" for damage in results["damaged"])])

@@ -10,6 +10,7 @@ from tabulate import tabulate
 
 from kdbench.cli.options import JsonOption, PluginOption, registry_with
 from kdbench.plugins import Registry
+from kdbench.recipe import load_recipe, recipe_names
 from kdbench.validation import read_yaml
 
 app = typer.Typer(help="What is installed, and which plugin brought it.", no_args_is_help=True)
@@ -81,6 +82,17 @@ def grids(as_json: JsonOption = False, plugin: PluginOption = None) -> None:
         for name in registry.usable("grid")
     ]
     _print(rows, as_json)
+
+
+@app.command("recipes")
+def recipes(as_json: JsonOption = False) -> None:
+    """Recipes, for `--recipe` and for grids."""
+    _print([_recipe(name) for name in recipe_names()], as_json)
+
+
+def _recipe(name: str) -> dict[str, Any]:
+    keys = {"epochs", "batch_size", "lr", "milestones"}
+    return {"name": name} | load_recipe(name).model_dump(mode="json", include=keys)
 
 
 @app.command("plugins")

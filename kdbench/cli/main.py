@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -26,15 +27,33 @@ from kdbench.cli import (
     terminal,
     verify,
 )
+from kdbench.environment import versions
 from kdbench.errors import UserError
 
 app = typer.Typer(
     name="kdbench",
-    help="Benchmark harness for knowledge distillation: every method a plugin, every table a command.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"kdbench {versions()['kdbench']}")
+        raise typer.Exit
+
+
+@app.callback()
+def _kdbench(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Benchmark harness for knowledge distillation: every method a plugin, every table a command."""
+
+
 app.command("run")(run.run)
 app.command("table")(table.table)
 app.command("show")(show.show)

@@ -21,6 +21,10 @@ MethodsOption = Annotated[str, typer.Option("--methods", help="Only these method
 SeedsOption = Annotated[str, typer.Option("--seeds", help="Seeds, such as 0,1,2.")]
 DatasetOption = Annotated[str, typer.Option("--dataset", help="Another data set, such as parquet:DIR.")]
 DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where data sets lie.")]
+RecipeOption = Annotated[str, typer.Option("--recipe", help="A recipe's name (`kdbench list recipes`).")]
+GridRecipeOption = Annotated[
+    str, typer.Option("--recipe", help="Another recipe (`kdbench list recipes`), as a whole; --set changes it further.")
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a recipe or a method: recipe.epochs=2, dskd.beta=10. May be repeated."),

@@ -10,6 +10,7 @@ from kdbench.environment import describe_device, resolve_device
 from kdbench.execution.estimate import Estimator
 from kdbench.execution.footprint import Footprint
 from kdbench.execution.plan import Plan, cohorts
+from kdbench.recipe import Recipe
 from kdbench.run import Run
 
 
@@ -27,15 +28,42 @@ def situation(plan: Plan) -> str:
 
 def resolved(session: Session, plan: Plan) -> list[str]:
     """The settings that training will use, learning rates looked up, and the memory that methods ask for."""
-    grid = session.expansion.grid
     rates: dict[str, list[str]] = {}
     for run in [*plan.teachers, *plan.pending]:
         rates.setdefault(f"{run.recipe.lr:g}", []).append(run.student)
-    recipe = grid.recipe.model_dump(exclude={"lr", "lr_by_family"})
-    lines = ["recipe: " + ", ".join(f"{key} {value}" for key, value in recipe.items())]
+    lines = [f"{whose}: {_described_recipe(recipe)}" for whose, recipe in _recipes(session, plan).items()]
+    lines += warnings(session, plan)
     lines += [f"lr {rate}: {', '.join(dict.fromkeys(names))}" for rate, names in rates.items()]
     memory = {_memory(session, run) for run in plan.pending} - {None}
     return lines + sorted(line for line in memory if line)
+
+
+def warnings(session: Session, plan: Plan) -> list[str]:
+    """What is allowed in the settings but hardly meant."""
+    return [
+        warning for whose, recipe in _recipes(session, plan).items() if (warning := milestone_warning(recipe, whose))
+    ]
+
+
+def milestone_warning(recipe: Recipe, whose: str = "recipe") -> str | None:
+    """A sentence about milestones that training does not get past; None if there are none."""
+    if not recipe.unreached:
+        return None
+    return (
+        f"warning: {whose}: training ends with epoch {recipe.epochs}, before the learning rate drops (milestones: "
+        f"{', '.join(map(str, recipe.unreached))}); name a whole recipe with --recipe or set recipe.milestones."
+    )
+
+
+def _recipes(session: Session, plan: Plan) -> dict[str, Recipe]:
+    """The students' recipe, and the teachers' if there are teachers to train with another."""
+    grid = session.expansion.grid
+    differs = plan.all_teachers and grid.teacher_recipe != grid.recipe
+    return {"recipe": grid.recipe} | ({"teacher_recipe": grid.teacher_recipe} if differs else {})
+
+
+def _described_recipe(recipe: Recipe) -> str:
+    return ", ".join(f"{key} {value}" for key, value in recipe.model_dump(exclude={"lr", "lr_by_family"}).items())
 
 
 def _memory(session: Session, run: Run) -> str | None:
@@ -66,6 +94,7 @@ def print_plan(session: Session, plan: Plan, device: str, as_json: bool) -> None
             "seconds": round(seconds, 1),
             "memory_bytes": memory,
             "device": describe_device(chosen),
+            "warnings": warnings(session, plan),
         }
         print(json.dumps(described, indent=1))
         return

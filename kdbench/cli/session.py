@@ -47,6 +47,7 @@ def open_session(
     seeds: options.SeedsOption = "",
     dataset: options.DatasetOption = "",
     data_dir: options.DataDirOption = None,
+    recipe: options.GridRecipeOption = "",
     settings: options.SetOption = None,
     precision: options.PrecisionOption = "",
     results: options.ResultsOption = options.RESULTS,
@@ -55,9 +56,9 @@ def open_session(
 ) -> Session:
     """Everything the shared options say. Raises `UserError` for whatever is wrong with them."""
     registry = registry_with(plugin)
-    recipe, params = parse_settings(settings or [])
+    changed, params = parse_settings(settings or [])
     if precision:
-        recipe["precision"] = precision
+        changed["precision"] = precision
     selection = validated(
         Selection,
         {
@@ -66,7 +67,8 @@ def open_session(
             "methods": words(methods),
             "seeds": parse_seeds(seeds),
             "dataset": dataset or None,
-            "recipe": recipe,
+            "recipe_name": recipe or None,
+            "recipe": changed,
             "params": {registry.method(name).name: values for name, values in params.items()},
         },
         "command line",

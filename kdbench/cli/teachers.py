@@ -11,6 +11,7 @@ from tabulate import tabulate
 
 from kdbench.cli import options
 from kdbench.cli.options import RESULTS, parse_settings, registry_with
+from kdbench.cli.planned import milestone_warning
 from kdbench.cli.progress import PlainProgress
 from kdbench.cli.reading import existing_store
 from kdbench.cli.terminal import Terminal
@@ -30,14 +31,13 @@ from kdbench.store.zoo import read_zoo_checkpoint
 from kdbench.training.evaluation import evaluate
 
 app = typer.Typer(help="Train, import and list teachers.", no_args_is_help=True)
-CrdRecipe = Annotated[str, typer.Option("--recipe", help="A recipe's name.")]
 
 
 @app.command("train")
 def train(
     architecture: Annotated[str, typer.Argument(help="A network's name (`kdbench list architectures`).")],
     dataset: Annotated[str, typer.Option("--dataset")] = "cifar100",
-    recipe: CrdRecipe = "crd240",
+    recipe: options.RecipeOption = "crd240",
     settings: options.SetOption = None,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     data_dir: options.DataDirOption = None,
@@ -70,6 +70,8 @@ def train(
     chosen = resolve_device(device)
     loaded = source.load(data_dir)
     say = Terminal()
+    if warning := milestone_warning(run.recipe):
+        say.print(warning)
     with StopSignal() as stop, registry.observing(PlainProgress(say, run.recipe.epochs, registry)):
         how = Options(device=chosen, command=command_line())
         summary = execute(Plan([run], {}, []), store, registry, loaded, how, stop.requested, say.print)

@@ -1,22 +1,61 @@
-"""`kdbench list`, `show`, `table` and `doctor`."""
+"""`kdbench list`, `show`, `table` and `doctor`, the version and the help."""
 
 import csv
+import importlib.metadata
 import io
 import json
 from pathlib import Path
 
 import pytest
+import typer
 
+<<<<<<< HEAD
 from kdbench.plugins import load_plugins
 from kdbench.store.weights import save_weights
+=======
+from kdbench.cli.main import app
+>>>>>>> 4f508ca96410e7b0c6a791f38d763be8ada17694
 from tests.cli.support import kdbench, tiny_grid
 
 
-@pytest.mark.parametrize("kind", ["methods", "architectures", "datasets", "grids", "plugins"])
+@pytest.mark.parametrize("kind", ["methods", "architectures", "datasets", "grids", "recipes", "plugins"])
 def test_lists_are_readable_and_machine_readable(kind):
     rows = json.loads(kdbench("list", kind, "--json").out)
     text = kdbench("list", kind).out
     assert rows and all(row["name"] in text for row in rows)
+
+
+def commands(group, words=()):
+    """The words of every command and group of commands."""
+    yield words
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, (*words, name))
+
+
+def test_every_command_says_its_help_to_the_short_option_too():
+    found = list(commands(typer.main.get_command(app)))
+    assert {(), ("run",), ("list", "recipes")} <= set(found)
+    for words in found:
+        short, long = kdbench(*words, "-h"), kdbench(*words, "--help")
+        assert short.code == long.code == 0 and "Usage: " in short.out
+        assert short == long
+
+
+def test_version_is_the_installed_one():
+    result = kdbench("--version")
+    assert (result.code, result.out) == (0, f"kdbench {importlib.metadata.version('kdbench')}\n")
+
+
+def test_recipes_say_how_long_they_are_and_when_the_rate_drops():
+    rows = {row["name"]: row for row in json.loads(kdbench("list", "recipes", "--json").out)}
+    assert rows["crd60"] == {
+        "name": "crd60",
+        "epochs": 60,
+        "batch_size": 64,
+        "lr": 0.05,
+        "milestones": [36, 44, 51],
+    }
+    assert "[36, 44, 51]" in kdbench("list", "recipes").out
 
 
 def test_plugins_say_what_came_from_where():
@@ -53,6 +92,21 @@ def test_doctor_names_versions_data_and_plugins(tmp_path):
     assert result.code == 0
     for word in ("torch", "cpu:", "data set digits", "plugin methods", "does not exist yet"):
         assert word in result.out
+
+
+def test_doctor_as_json_counts_records_and_names_what_is_damaged(tmp_path, results):
+    _, folder = results
+    found = json.loads(kdbench("doctor", "--results", folder, "--json").out)
+    assert found["packages"]["torch"] and "digits" in found["datasets"] and found["problems"] == []
+    assert {plugin["error"] for plugin in found["plugins"]} == {None}
+    assert found["results"]["records"] == {"done": 5, "failed": 0, "diverged": 0} and not found["results"]["damaged"]
+    none = json.loads(kdbench("doctor", "--results", tmp_path / "none", "--json").out)
+    assert none["results"]["records"] is None
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "0123456789abcdef.json").write_text("{")
+    words = ["doctor", "--results", tmp_path]
+    (damage,) = json.loads(kdbench(*words, "--json").out)["results"]["damaged"]
+    assert "0123456789abcdef" in damage and f"problem: {damage}" in kdbench(*words).out
 
 
 @pytest.fixture(scope="module")

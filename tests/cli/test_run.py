@@ -57,6 +57,55 @@ def test_dry_run_prints_the_resolved_grid(tmp_path):
     assert "FLOPs" in told.out and "4 runs: 4 to train" in told.out
 
 
+def dry_run(*words):
+    return kdbench("run", "--grid", "cifar100", "--pairs", "vgg13:vgg8", "--methods", "kd", "--dry-run", *words)
+
+
+def test_a_recipe_by_name_is_the_students_and_the_teachers(tmp_path):
+    plan = json.loads(dry_run("--recipe", "crd60", "--set", "recipe.gamma=0.2", "--results", tmp_path, "--json").out)
+    assert plan["warnings"] == []
+    for run in (*plan["runs"], *plan["teachers"]):
+        recipe = run["recipe"]
+        assert (recipe["epochs"], recipe["milestones"], recipe["gamma"]) == (60, [36, 44, 51], 0.2)
+
+
+def test_milestones_beyond_the_last_epoch_are_warned_of(tmp_path):
+    warned = dry_run("--set", "recipe.epochs=180", "--results", tmp_path)
+    assert warned.code == 0
+    (line,) = [line for line in warned.out.splitlines() if line.startswith("warning: ")]
+    assert "recipe: training ends with epoch 180" in line and "drops (milestones: 180, 210);" in line
+    assert "warning" not in dry_run("--recipe", "crd60", "--results", tmp_path).out
+
+
+def test_a_teacher_recipe_of_its_own_is_printed_and_warned_of(tmp_path):
+    grid = tiny_grid(tmp_path, TINY_GRID + "teacher_recipe: {epochs: 3, milestones: [2, 4]}\n")
+    told = kdbench("run", "--grid", grid, "--dry-run", "--results", tmp_path / "results")
+    assert "\nteacher_recipe: epochs 3, " in told.out
+    assert (
+        "\nwarning: teacher_recipe: training ends with epoch 3, before the learning rate drops (milestones: 4);"
+        in told.out
+    )
+
+
+def test_a_run_warns_and_its_table_is_found_with_the_same_recipe(tmp_path):
+    grid, results = tiny_grid(tmp_path), tmp_path / "results"
+    short = ["--recipe", "crd60", "--set", "recipe.epochs=1", "--set", "recipe.max_steps=1"]
+    words = ["--grid", grid, "--results", results, "--methods", "student", "--seeds", "0", *short]
+    trained = kdbench("run", *words, "--workers", 1)
+    assert trained.code == 0, trained.err
+    assert "warning: recipe: training ends with epoch 1, " in trained.out
+    (cell,) = json.loads(kdbench("table", *words, "--format", "json").out)
+    assert cell["status"] == "complete"
+    longer = [word.replace("crd60", "crd240") for word in map(str, words)]
+    (other,) = json.loads(kdbench("table", *longer, "--format", "json").out)
+    assert other["status"] == "missing"
+
+
+@pytest.mark.parametrize("command", ["table", "stats", "report", "figures", "baseline save"])
+def test_every_command_on_a_grid_takes_a_recipe(command):
+    assert "--recipe" in kdbench(*command.split(), "--help").out
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -68,7 +117,15 @@ def test_dry_run_prints_the_resolved_grid(tmp_path):
             "command line: pairs.0: a pair is written teacher:student, not 'resnet20'.",
         ),
         (["--grid", "quick", "--dataset", "digit"], "unknown dataset 'digit'; did you mean 'digits'?"),
+<<<<<<< HEAD
         (["--grid", "quick", "--set", "recipe.epoch=2"], "recipe has no key 'epoch'; did you mean 'epochs'?"),
+=======
+        (
+            ["--grid", "quick", "--recipe", "crd6"],
+            "unknown recipe 'crd6'; did you mean 'crd60'? `kdbench list recipes`",
+        ),
+        (["--grid", "quick", "--set", "recipe.epoch=2"], "unknown key of recipe 'epoch'; did you mean 'epochs'?"),
+>>>>>>> 4f508ca96410e7b0c6a791f38d763be8ada17694
         (["--grid", "quick", "--set", "recipe.epochs=0"], "recipe: epochs: input should be greater than or equal to 1"),
         (["--grid", "quick", "--set", "recipe.epochs=many"], "recipe: epochs: input should be a valid integer"),
         (["--grid", "quick", "--set", "recipe.lr=.inf"], "recipe: lr: input should be a finite number"),

@@ -27,6 +27,7 @@ def test_a_trained_teacher_is_found_done_and_listed(tmp_path):
     words = ["teachers", "train", "resnet14", "--dataset", "digits", *SHORT, "--results", tmp_path]
     first = kdbench(*words)
     assert first.code == 0 and "weights:" in first.out
+    assert "drops (milestones: 150, 180, 210);" in first.out
     assert "is trained" in kdbench(*words).out
     (row,) = json.loads(kdbench("teachers", "list", "--results", tmp_path, "--json").out)
     assert row["teacher"] == "resnet14" and row["status"] == "done" and len(row["sha256"]) == 64
