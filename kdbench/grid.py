@@ -170,6 +170,9 @@ def _select(grid: Grid, selection: Selection) -> Grid:
         table.model_copy(update={"rows": tuple(_with_params(row, selection.params) for row in table.rows)})
         for table in tables
     )
+    if selection.dataset and selection.dataset != grid.dataset:
+        # A table that reprints a paper's says itself where it was measured.
+        tables = tuple(table if table.paper else _elsewhere(table, selection.dataset) for table in tables)
     return grid.model_copy(
         update={
             "tables": tables,
@@ -177,6 +180,11 @@ def _select(grid: Grid, selection: Selection) -> Grid:
             "dataset": selection.dataset or grid.dataset,
         }
     )
+
+
+def _elsewhere(table: Table, dataset: str) -> Table:
+    name, _, argument = dataset.partition(":")
+    return table.model_copy(update={"title": f"{table.title} (here on {Path(argument).name or name})"})
 
 
 def _chosen_tables(grid: Grid, names: tuple[str, ...]) -> tuple[Table, ...]:

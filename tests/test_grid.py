@@ -200,3 +200,13 @@ def test_a_bad_grid_file_is_refused_with_a_sentence(tmp_path, text, sentence):
 def test_params_of_another_type_are_refused():
     with pytest.raises(UserError, match="method 'kd': alpha: input should be a valid number"):
         expand("quick", params={"kd": {"alpha": "much"}})
+
+
+def test_a_title_names_another_data_set_than_the_grids():
+    assert {table.title for table in load_grid("quick", REGISTRY, Selection(dataset="digits")).tables} == {
+        table.title for table in load_grid("quick", REGISTRY).tables
+    }
+    moved = load_grid("quick", REGISTRY, Selection(dataset="parquet:some/where"))
+    assert all(table.title.endswith(" (here on where)") for table in moved.tables)
+    # Tables with a paper's numbers say it where those are left out.
+    assert load_grid("cifar100", REGISTRY, Selection(dataset="digits")).tables == load_grid("cifar100", REGISTRY).tables

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from kdbench.cells import title
 from kdbench.cli.reading import describe_stale
 from kdbench.cli.session import Session
 from kdbench.environment import describe_device, resolve_device
@@ -99,9 +100,9 @@ def print_plan(session: Session, plan: Plan, device: str, as_json: bool) -> None
         print(json.dumps(described, indent=1))
         return
     for run in plan.runs:
-        print(f"{run.id}  {plan.records[run.id].status if run.id in plan.records else 'to train':9}  {run.title}")
+        print(f"{run.id}  {_state(run, plan):9}  {title(run, session.registry)}")
     for run in plan.all_teachers:
-        print(f"{run.id}  {'done' if run.id in plan.records else 'to train':9}  {run.title}")
+        print(f"{run.id}  {_state(run, plan):9}  {run.title}")
     for cell in session.expansion.cells:
         if cell.declined:
             print(f"{'':16}  n/a        {cell.row.key} {cell.pair}: {cell.declined}")
@@ -116,6 +117,10 @@ def print_plan(session: Session, plan: Plan, device: str, as_json: bool) -> None
     )
     if memory:
         print(f"about {memory / 1e9:.2g} GB for the largest cohort (methods' own modules not counted)")
+
+
+def _state(run: Run, plan: Plan) -> str:
+    return plan.records[run.id].status if run.id in plan.records else "to train"
 
 
 def _described(run: Run, plan: Plan) -> dict[str, object]:

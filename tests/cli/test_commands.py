@@ -9,12 +9,9 @@ from pathlib import Path
 import pytest
 import typer
 
-<<<<<<< HEAD
+from kdbench.cli.main import app
 from kdbench.plugins import load_plugins
 from kdbench.store.weights import save_weights
-=======
-from kdbench.cli.main import app
->>>>>>> 4f508ca96410e7b0c6a791f38d763be8ada17694
 from tests.cli.support import kdbench, tiny_grid
 
 
