@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from kdbench.data.dataset import DatasetInfo
+from kdbench.execution.threads import threads_for
 from kdbench.flops import ForwardFlops, forward_flops
 from kdbench.model import StagedModel, place
 from kdbench.plugins import Registry
@@ -59,13 +60,22 @@ class Estimator:
         return Estimate(students + sum(teacher_passes.values()), students + alone)
 
     def rate(self, runs: Iterable[Run], device: torch.device, recipe: Recipe) -> float:
-        """Operations a second, measured with the network whose training takes the largest share of them."""
+        """Operations a second on all cores, measured with the network whose training takes the largest share of them,
+        on as many threads as it trains on.
+        """
         shares: Counter[str] = Counter()
+        of: dict[str, Run] = {}
         for run in runs:
+            of[run.student] = run
             shares[run.student] += self._forward(run.student) * self._training_images(run)
         (name, _), *_ = shares.most_common(1)
         network = self._registry.architecture(name).build(self._info.num_classes)
-        return measured_rate(device, recipe, network, self._info)
+        cores, threads = torch.get_num_threads(), threads_for(of[name], device, self._forward)
+        torch.set_num_threads(threads)
+        try:
+            return measured_rate(device, recipe, network, self._info) * (cores // threads)
+        finally:
+            torch.set_num_threads(cores)
 
     def _training_images(self, run: Run) -> int:
         batch, cap = run.recipe.batch_size, run.recipe.max_steps
@@ -79,7 +89,8 @@ def measured_rate(
     """Operations a second of training steps of `network` on noise: forward, backward, update, at the recipe's size."""
     operations = TRAINING_PASSES * forward_flops(network, info.input_size) * recipe.batch_size
     network = place(network, device).train()
-    optimizer = torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=recipe.momentum, fused=True)
+    # Without a loss that means anything, steps of some length would diverge.
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.0, momentum=recipe.momentum, fused=True)
     images = torch.randn(recipe.batch_size, 3, info.input_size, info.input_size, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
 
