@@ -16,10 +16,14 @@ from kdbench.model import StagedModel, place
 from kdbench.plugins import Registry
 from kdbench.recipe import Recipe
 from kdbench.run import Run
+from kdbench.training.lanes import CudaLanes, Work
 from kdbench.training.numerics import numerics
+from kdbench.training.step import WARM_UPS
 
 #: A training step's forward and backward pass, in forward passes.
 TRAINING_PASSES = 3
+#: Steps between two looks at the clock; each waits for the device.
+RATE_STEPS = {"cpu": 1, "cuda": 20}
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,10 @@ class Estimator:
 def measured_rate(
     device: torch.device, recipe: Recipe, network: StagedModel, info: DatasetInfo, seconds: float = 0.5
 ) -> float:
-    """Operations a second of training steps of `network` on noise: forward, backward, update, at the recipe's size."""
+    """Operations a second of training steps of `network` on noise: forward, backward, update, at the recipe's size.
+
+    On CUDA the step is captured and replayed, as in training.
+    """
     operations = TRAINING_PASSES * forward_flops(network, info.input_size) * recipe.batch_size
     network = place(network, device).train()
     # Without a loss that means anything, steps of some length would diverge.
@@ -100,13 +107,20 @@ def measured_rate(
         optimizer.zero_grad()
         logits.float().logsumexp(1).mean().backward()
         optimizer.step()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
 
     with numerics(recipe.precision):
-        step()
+        once: Work = step
+        if device.type == "cuda":
+            lanes = CudaLanes(device, 1)
+            for _ in range(WARM_UPS):
+                lanes.warm_up(step)
+            once = lanes.capture(step, [])
+        once()
         count, began = 0, time.perf_counter()
         while time.perf_counter() - began < seconds:
-            step()
-            count += 1
+            for _ in range(RATE_STEPS[device.type]):
+                once()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            count += RATE_STEPS[device.type]
         return operations * count / (time.perf_counter() - began)

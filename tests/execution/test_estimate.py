@@ -10,6 +10,7 @@ from kdbench.execution.estimate import Estimator, measured_rate
 from kdbench.flops import forward_flops
 from kdbench.plugins import load_plugins
 from kdbench.recipe import Recipe
+from tests.gpu import DEVICES
 from tests.training.support import CPU, RECIPE, noise_dataset, runs
 
 INFO = noise_dataset().info
@@ -41,15 +42,17 @@ def test_learning_rates_do_not_part_a_cohort_and_seeds_do():
     assert seeds.shared == seeds.alone == 2 * estimate(runs("kd")).alone
 
 
-def rate(name, info, batch_size):
+def rate(name, info, batch_size, device):
     network = load_plugins().architecture(name).build(info.num_classes)
-    return measured_rate(CPU, Recipe(batch_size=batch_size), network, info, seconds=0.2)
+    return measured_rate(device, Recipe(batch_size=batch_size), network, info, seconds=0.2)
 
 
-def test_the_rate_is_this_machines_and_the_networks():
-    """Small networks on small images do not reach the rate of large ones, and none is above some TFLOP/s a core."""
-    small, large = rate("resnet8", INFO, 8), rate("resnet8x4", replace(INFO, input_size=32), 64)
-    assert 1e6 < small < large / 2 < 1e12 * torch.get_num_threads()
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_rate_is_this_machines_and_the_networks(device):
+    """Small networks on small images do not reach the rate of large ones, and none is above what a device can do."""
+    small, large = rate("resnet8", INFO, 8, device), rate("resnet8x4", replace(INFO, input_size=32), 64, device)
+    most = 1e12 * torch.get_num_threads() if device.type == "cpu" else 1e15
+    assert 1e6 < small < large / 2 < most
 
 
 def test_the_rate_is_measured_with_the_network_that_takes_most_on_every_core(monkeypatch):
