@@ -22,6 +22,8 @@ from kdbench.training.step import WARM_UPS
 
 #: A training step's forward and backward pass, in forward passes.
 TRAINING_PASSES = 3
+#: Of a plan's operations: what a network must take for its rate to be measured.
+LEAST_SHARE = 0.05
 #: Steps between two looks at the clock; each waits for the device.
 RATE_STEPS = {"cpu": 1, "cuda": 20}
 
@@ -64,17 +66,21 @@ class Estimator:
         return Estimate(students + sum(teacher_passes.values()), students + alone)
 
     def rate(self, runs: Iterable[Run], device: torch.device, recipe: Recipe) -> float:
-        """Operations a second on all cores, measured with the network whose training takes the largest share of them,
-        on as many threads as it trains on.
+        """Operations a second on all cores over the networks of `runs`, each measured on as many threads as it trains
+        on; those with less than `LEAST_SHARE` of the operations are taken to be like the others.
         """
         shares: Counter[str] = Counter()
-        of: dict[str, Run] = {}
+        threads: dict[str, int] = {}
         for run in runs:
-            of[run.student] = run
             shares[run.student] += self._forward(run.student) * self._training_images(run)
-        (name, _), *_ = shares.most_common(1)
+            threads[run.student] = threads_for(run, device, self._forward)
+        counted = {name: share for name, share in shares.items() if share >= LEAST_SHARE * shares.total()}
+        seconds = sum(share / self._rate_of(name, threads[name], device, recipe) for name, share in counted.items())
+        return sum(counted.values()) / seconds
+
+    def _rate_of(self, name: str, threads: int, device: torch.device, recipe: Recipe) -> float:
         network = self._registry.architecture(name).build(self._info.num_classes)
-        cores, threads = torch.get_num_threads(), threads_for(of[name], device, self._forward)
+        cores = torch.get_num_threads()
         torch.set_num_threads(threads)
         try:
             return measured_rate(device, recipe, network, self._info) * (cores // threads)
@@ -88,7 +94,7 @@ class Estimator:
 
 
 def measured_rate(
-    device: torch.device, recipe: Recipe, network: StagedModel, info: DatasetInfo, seconds: float = 0.5
+    device: torch.device, recipe: Recipe, network: StagedModel, info: DatasetInfo, seconds: float = 0.2
 ) -> float:
     """Operations a second of training steps of `network` on noise: forward, backward, update, at the recipe's size.
 

@@ -199,5 +199,5 @@ def test_a_teacher_that_no_pair_has_is_refused(tmp_path):
 def test_output_that_cannot_be_written_is_a_users_mistake(tmp_path):
     (tmp_path / "file").write_text("kept")
     done = kdbench("new-method", "abc", "--directory", tmp_path / "file" / "abc")
-    assert done.code == 2 and "cannot be written" in done.err
+    assert done.code == 2 and f"{tmp_path / 'file'} is a file, not a folder" in done.err
     assert (tmp_path / "file").read_text() == "kept"

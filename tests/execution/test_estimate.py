@@ -55,13 +55,17 @@ def test_the_rate_is_this_machines_and_the_networks(device):
     assert 1e6 < small < large / 2 < most
 
 
-def test_the_rate_is_measured_with_the_network_that_takes_most_on_every_core(monkeypatch):
-    def measured(device, recipe, network, info):
-        return forward_flops(network, info.input_size)
-
-    monkeypatch.setattr(module, "measured_rate", measured)
+def test_the_rate_of_a_plan_is_that_of_its_networks_by_their_operations(monkeypatch):
+    """resnet8 at 3 operations a second and resnet14 at 5, as often each as they are trained, on every core."""
+    rates = {forward("resnet8"): 3.0, forward("resnet14"): 5.0}
+    monkeypatch.setattr(
+        module, "measured_rate", lambda device, recipe, network, info: rates[forward_flops(network, info.input_size)]
+    )
     students = runs("student", "kd")
     teacher = students[1].teacher.trained_by
     find, cores = Estimator(load_plugins(), INFO).rate, torch.get_num_threads()
-    assert find([*students, teacher], CPU, RECIPE) == cores * forward("resnet14")
-    assert find([*students, *runs("at", "sp", "cc", "kd"), teacher], CPU, RECIPE) == cores * forward("resnet8")
+    assert find(students, CPU, RECIPE) == pytest.approx(cores * 3)
+    small, large = 2 * forward("resnet8"), forward("resnet14")
+    expected = cores * (small + large) / (small / 3 + large / 5)
+    assert find([*students, teacher], CPU, RECIPE) == pytest.approx(expected)
+    assert torch.get_num_threads() == cores
