@@ -1,33 +1,19 @@
 """The page docs/write-a-method.md, done: files written, commands run in a fresh environment, outputs compared."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from kdbench.checks.suite import CHECKS
 from tests.checks.sandbox import make_sandbox
+from tests.pages import blocks
 
 PAGE = Path(__file__).parents[2] / "docs" / "write-a-method.md"
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: its language, what follows that on the opening line, and its text."""
-
-    language: str
-    about: str
-    text: str
-
-
-def blocks() -> list[Block]:
-    fences = re.findall(r"^```(\w+) ?(.*?)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), flags=re.M | re.S)
-    return [Block(*fence) for fence in fences]
 
 
 def test_the_page_works_from_top_to_bottom(tmp_path):
     sandbox = make_sandbox(tmp_path)
     printed = {}
-    for block in blocks():
+    for block in blocks(PAGE):
         if block.language == "python" and block.about:
             (sandbox.folder / block.about).write_text(block.text, encoding="utf-8")
         elif block.language == "python":
