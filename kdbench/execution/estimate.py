@@ -22,8 +22,6 @@ from kdbench.training.step import WARM_UPS
 
 #: A training step's forward and backward pass, in forward passes.
 TRAINING_PASSES = 3
-#: Of a plan's operations: what a network must take for its rate to be measured.
-LEAST_SHARE = 0.05
 #: Steps between two looks at the clock; each waits for the device.
 RATE_STEPS = {"cpu": 1, "cuda": 20}
 
@@ -66,17 +64,21 @@ class Estimator:
         return Estimate(students + sum(teacher_passes.values()), students + alone)
 
     def rate(self, runs: Iterable[Run], device: torch.device, recipe: Recipe) -> float:
-        """Operations a second on all cores over the networks of `runs`, each measured on as many threads as it trains
-        on; those with less than `LEAST_SHARE` of the operations are taken to be like the others.
+        """Operations a second on all cores: of the networks of `runs` that take most, down to half of all operations,
+        each measured on as many threads as it trains on. The others are taken to be like them.
         """
         shares: Counter[str] = Counter()
         threads: dict[str, int] = {}
         for run in runs:
             shares[run.student] += self._forward(run.student) * self._training_images(run)
             threads[run.student] = threads_for(run, device, self._forward)
-        counted = {name: share for name, share in shares.items() if share >= LEAST_SHARE * shares.total()}
-        seconds = sum(share / self._rate_of(name, threads[name], device, recipe) for name, share in counted.items())
-        return sum(counted.values()) / seconds
+        counted, seconds = 0, 0.0
+        for name, share in shares.most_common():
+            seconds += share / self._rate_of(name, threads[name], device, recipe)
+            counted += share
+            if 2 * counted >= shares.total():
+                break
+        return counted / seconds
 
     def _rate_of(self, name: str, threads: int, device: torch.device, recipe: Recipe) -> float:
         network = self._registry.architecture(name).build(self._info.num_classes)
