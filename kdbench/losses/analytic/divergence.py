@@ -8,9 +8,9 @@ from torch.nn.functional import log_softmax
 
 from kdbench.losses.precision import accumulation_type
 
-#: Bytes of the scaled logits of as many rows as a CPU takes at one time: they are gone over several times, and stay in
-#: its second level caches meanwhile. Measured; less is lost to the number of operators, more to the memory.
-BLOCK_BYTES = 2**20
+#: Bytes of the scaled logits of as many rows as a CPU takes at one time: operators go over them several times, and find
+#: them in the caches. Measured (docs/performance.md): the operators' number costs more below, the memory above.
+BLOCK_BYTES = 2**22
 
 
 def divergences(heads: Sequence[Tensor], teacher: Tensor, tau: float | Tensor) -> tuple[Tensor, Tensor]:
