@@ -1,12 +1,12 @@
-"""What a plan costs: operations counted by hand, and a rate that a faster precision or device raises."""
+"""What a plan costs: operations counted by hand, and their rate by a clock of the test's own."""
 
-from dataclasses import replace
+import itertools
 
 import pytest
 import torch
 
 from kdbench.execution import estimate as module
-from kdbench.execution.estimate import Estimator, measured_rate
+from kdbench.execution.estimate import RATE_STEPS, Estimator, measured_rate
 from kdbench.flops import forward_flops
 from kdbench.plugins import load_plugins
 from kdbench.recipe import Recipe
@@ -42,17 +42,14 @@ def test_learning_rates_do_not_part_a_cohort_and_seeds_do():
     assert seeds.shared == seeds.alone == 2 * estimate(runs("kd")).alone
 
 
-def rate(name, info, batch_size, device):
-    network = load_plugins().architecture(name).build(info.num_classes)
-    return measured_rate(device, Recipe(batch_size=batch_size), network, info, seconds=0.2)
-
-
 @pytest.mark.parametrize("device", DEVICES)
-def test_the_rate_is_this_machines_and_the_networks(device):
-    """Small networks on small images do not reach the rate of large ones, and none is above what a device can do."""
-    small, large = rate("resnet8", INFO, 8, device), rate("resnet8x4", replace(INFO, input_size=32), 64, device)
-    most = 1e12 * torch.get_num_threads() if device.type == "cpu" else 1e15
-    assert 1e6 < small < large / 2 < most
+def test_the_rate_counts_the_steps_between_two_looks_at_the_clock(device, monkeypatch):
+    """A clock that goes on by a second at every look: two rounds of steps within 2.5 s, and a third look at its end."""
+    monkeypatch.setattr(module.time, "perf_counter", itertools.count().__next__)
+    network = load_plugins().architecture("resnet8").build(INFO.num_classes)
+    step = 3 * forward("resnet8") * 16
+    found = measured_rate(device, Recipe(batch_size=16), network, INFO, seconds=2.5)
+    assert found == pytest.approx(2 * RATE_STEPS[device.type] * step / 4)
 
 
 def test_the_rate_of_a_plan_is_that_of_its_networks_by_their_operations(monkeypatch):
