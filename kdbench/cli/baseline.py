@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from kdbench.cli import options
-from kdbench.cli.reading import existing_store, readable_records
+from kdbench.cli.reading import check_folder, readable_records
 from kdbench.cli.session import Session, with_session
 from kdbench.gate.baseline import MARGIN, freeze, write_baseline
 from kdbench.names import checked_path
@@ -37,7 +37,7 @@ def save(
 
     Give the options that the runs were made with; every run of the selection must be done.
     """
-    existing_store(session.store.root)
+    check_folder(session)
     records = readable_records(session, keep == "stale")
     used = {cell.teacher.architecture: cell.teacher.imported for cell in session.expansion.cells}
     imported = {architecture: digest for architecture, digest in used.items() if digest}

@@ -8,7 +8,7 @@ from typing import Annotated, cast, get_args
 import typer
 
 from kdbench.cli import options
-from kdbench.cli.reading import existing_store, readable_records
+from kdbench.cli.reading import check_folder, readable_records
 from kdbench.cli.session import Session, with_session
 from kdbench.cli.stats import REFERENCES
 from kdbench.errors import UserError
@@ -39,7 +39,7 @@ def figures(
     Give the options that the runs were made with. `kdbench diagnose` draws the distribution of one run's diagnostics.
     """
     formats, wanted = formats_of(format), chosen("--kinds", kinds, KINDS)
-    existing_store(session.store.root)
+    check_folder(session)
     records = readable_records(session, keep == "stale")
     found = cell_results(session.expansion, records, session.registry)
     rows = {cell.row.key for cell in session.expansion.cells}

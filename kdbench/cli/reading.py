@@ -26,13 +26,17 @@ def plan_of(session: Session, data_sha256: str | None = None) -> Plan:
 
 
 def existing_store(results: Path) -> Store:
-    """The results folder that a command reads; the default one may be still to come. Raises `UserError` for another
-    that is not there: its name was misspelt.
-    """
-    if not results.is_dir() and (results != RESULTS or results.exists()):
+    """A results folder that is there. Raises `UserError` for one that is not: its name was misspelt."""
+    if not results.is_dir():
         what = "is no folder" if results.exists() else "does not exist"
         raise UserError(f"results folder {results} {what}; name one with --results, or train one with `kdbench run`.")
     return Store(results)
+
+
+def check_folder(session: Session) -> None:
+    """The same for the folder that a grid is read from; the default one may be still to come."""
+    if session.store.root != RESULTS or RESULTS.exists():
+        existing_store(session.store.root)
 
 
 def readable_records(session: Session, keep_stale: bool) -> dict[str, Record]:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from kdbench.cli import options
-from kdbench.cli.reading import existing_store, readable_records
+from kdbench.cli.reading import check_folder, readable_records
 from kdbench.cli.session import Session, with_session
 from kdbench.cli.stats import REFERENCES
 from kdbench.environment import command_line
@@ -52,7 +52,7 @@ def report(
         except OSError as error:
             raise UserError(f"port {port} cannot be served ({error.strerror}); give another --port.") from None
         return
-    existing_store(session.store.root)
+    check_folder(session)
     write_report(session, output, command, reference, figures=figures, keep_stale=keep_stale)
     typer.echo(f"report: {output}")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kdbench.cli import options
-from kdbench.cli.reading import existing_store, readable_records
+from kdbench.cli.reading import check_folder, readable_records
 from kdbench.cli.session import Session, with_session
 from kdbench.environment import resolve_device
 from kdbench.execution.teachers import TeacherShelf
@@ -38,7 +38,7 @@ def stats(
 
     Give the options that the runs were made with. docs/statistics.md says how each number is formed.
     """
-    existing_store(session.store.root)
+    check_folder(session)
     records = readable_records(session, keep == "stale")
     found = cell_results(session.expansion, records, session.registry)
     rows = {cell.row.key for cell in session.expansion.cells}

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from kdbench.cli import options
-from kdbench.cli.reading import existing_store, readable_records
+from kdbench.cli.reading import check_folder, readable_records
 from kdbench.cli.session import Session, with_session
 from kdbench.report.formats import render
 from kdbench.report.results import cell_results
@@ -28,7 +28,7 @@ def table(
 
     Give the options that the runs were made with: a run of another recipe or data set is another run.
     """
-    existing_store(session.store.root)
+    check_folder(session)
     records = readable_records(session, keep == "stale")
     found = cell_results(session.expansion, records, session.registry)
     print(render(session.expansion, found, format, best=best))

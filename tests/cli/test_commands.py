@@ -181,6 +181,12 @@ def test_a_results_folder_that_is_not_there_was_misspelt(words, tmp_path, monkey
     assert [path.name for path in tmp_path.iterdir()] == ["rseults"]
 
 
+def test_only_tables_are_read_before_there_is_a_results_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert kdbench("table", "--grid", "quick").code == 0
+    assert "results/runs does not exist" in kdbench("results", "check").err
+
+
 def test_an_unreadable_results_folder_is_not_taken_for_an_empty_one(tmp_path):
     (tmp_path / "records").write_text("")  # what cannot be listed; permissions do not stop root
     for words in (("table", "--grid", "quick"), ("results", "check"), ("teachers", "list")):
