@@ -16,6 +16,7 @@ from kdbench.model import StagedModel, place
 from kdbench.plugins import Registry
 from kdbench.recipe import Recipe
 from kdbench.run import Run
+from kdbench.training.evaluation import forward
 from kdbench.training.lanes import CudaLanes, Work
 from kdbench.training.numerics import numerics
 from kdbench.training.step import WARM_UPS
@@ -110,10 +111,8 @@ def measured_rate(
     images = images.contiguous(memory_format=torch.channels_last)
 
     def step() -> None:
-        with torch.autocast(device.type, recipe.autocast, enabled=recipe.precision == "bf16"):
-            logits = network(images)
         optimizer.zero_grad()
-        logits.float().logsumexp(1).mean().backward()
+        forward(network, images, recipe.autocast).float().logsumexp(1).mean().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     with numerics(recipe.precision):

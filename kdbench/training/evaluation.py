@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from kdbench.data.batches import eval_batches
 from kdbench.data.dataset import Dataset, Split
+from kdbench.training.numerics import autocast
 
 #: Fixed, so that a result does not depend on what else is trained.
 EVAL_BATCH = 500
@@ -15,7 +16,7 @@ EVAL_BATCH = 500
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, dataset: Dataset, split: Split, autocast: torch.dtype, go_on: Callable[[], None] = lambda: None
+    model: nn.Module, dataset: Dataset, split: Split, dtype: torch.dtype, go_on: Callable[[], None] = lambda: None
 ) -> tuple[float, float]:
     """(top-1 accuracy in per cent, mean cross-entropy) of `model` in eval mode; its training flag is left as it was.
 
@@ -30,7 +31,7 @@ def evaluate(
     try:
         for images, labels in batches:
             go_on()
-            logits = forward(model, images, autocast).float()
+            logits = forward(model, images, dtype).float()
             correct += (logits.argmax(dim=1) == labels).sum()
             loss += cross_entropy(logits, labels, reduction="sum")
     finally:
@@ -39,8 +40,8 @@ def evaluate(
     return 100.0 * correct.item() / count, loss.item() / count
 
 
-def forward(model: nn.Module, images: Tensor, autocast: torch.dtype) -> Tensor:
+def forward(model: nn.Module, images: Tensor, dtype: torch.dtype) -> Tensor:
     """Logits in the given precision; float32 means no autocast."""
-    with torch.autocast(images.device.type, dtype=autocast, enabled=autocast is not torch.float32):
+    with autocast(images.device, dtype):
         logits: Tensor = model(images)
     return logits

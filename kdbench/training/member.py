@@ -17,6 +17,7 @@ from kdbench.plugins import Registry
 from kdbench.run import Run
 from kdbench.seeds import seeded, stream
 from kdbench.supervised import Supervised
+from kdbench.training.numerics import autocast
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ class Member:
     def outputs(self, images: Tensor) -> Outputs:
         """The network's features of normalised images [B, 3, H, W], as the method declares them."""
         wanted = torch.is_grad_enabled() and not self.frozen
-        with torch.set_grad_enabled(wanted), _autocast(images, self.run.recipe.autocast):
+        with torch.set_grad_enabled(wanted), autocast(images.device, self.run.recipe.autocast):
             outputs = self.network.outputs(images)
         return outputs.only(self.needs.student, "student")
 
@@ -193,12 +194,8 @@ class Member:
 
 @torch.no_grad()
 def teacher_outputs(
-    teacher: FrozenTeacher, images: Tensor, autocast: torch.dtype, features: tuple[Feature, ...] = FEATURES
+    teacher: FrozenTeacher, images: Tensor, dtype: torch.dtype, features: tuple[Feature, ...] = FEATURES
 ) -> Outputs:
     """The teacher's `features` of a batch, shared by all members of a cohort."""
-    with _autocast(images, autocast):
+    with autocast(images.device, dtype):
         return teacher.network.outputs(images).only(features, "teacher")
-
-
-def _autocast(images: Tensor, dtype: torch.dtype) -> torch.autocast:
-    return torch.autocast(images.device.type, dtype=dtype, enabled=dtype is not torch.float32)

@@ -36,3 +36,8 @@ def numerics(precision: Precision, deterministic: bool = False) -> Iterator[None
     finally:
         torch.use_deterministic_algorithms(exact)
         torch.set_float32_matmul_precision(products)
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Networks inside compute in `dtype`; float32 means no autocast."""
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
