@@ -1,7 +1,8 @@
 """Which implementation computes a loss.
 
-`auto` takes the first that can, by these rules: the reference where a gradient of the teacher is wanted; Triton on
-CUDA; the analytic form for all else. KDBENCH_LOSS_BACKEND names one instead; where that cannot, an error says why.
+`auto` takes the first that can, by these rules: the reference where a gradient of the teacher is wanted, and inside
+`torch.compile` on a CPU, whose compiler fuses it and not a registered operator; Triton on CUDA; the analytic form for
+all else. KDBENCH_LOSS_BACKEND names one instead; where that cannot, an error says why.
 """
 
 import os
@@ -37,7 +38,7 @@ def choose(heads: Sequence[Tensor], constants: Sequence[Tensor], *, outside_trit
     gradient_of_teacher = torch.is_grad_enabled() and any(x.requires_grad for x in constants)
     analytic = "the teacher's side requires a gradient, which only the reference gives" if gradient_of_teacher else None
     if wanted == "auto":
-        if analytic:
+        if analytic or (torch.compiler.is_compiling() and heads[0].device.type == "cpu"):
             return "reference"
         on_cuda = heads[0].is_cuda and not (outside_triton or _outside_triton(heads, constants))
         return "triton" if on_cuda else "analytic"

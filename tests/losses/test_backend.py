@@ -24,6 +24,21 @@ def test_auto_on_a_cpu_is_analytic():
     assert _names(kd(student, teacher)) == "_EagerBackward"
 
 
+@pytest.mark.parametrize(("named", "registered"), [("auto", False), ("analytic", True)])
+def test_inside_compile_on_a_cpu_the_compiler_sees_the_formula(monkeypatch, named, registered):
+    monkeypatch.setenv("KDBENCH_LOSS_BACKEND", named)
+    student, teacher = arguments("kd", 3, 4)
+    called = []
+
+    def note(graph, inputs):
+        called.extend(str(node.target) for node in graph.graph.nodes)
+        return graph.forward
+
+    got = torch.compile(kd, backend=note, fullgraph=True)(student, teacher)
+    torch.testing.assert_close(got, kd(student, teacher))
+    assert any("kdbench" in name for name in called) is registered
+
+
 @pytest.mark.parametrize("device", [pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_auto_on_cuda_is_triton_where_its_kernels_can(device):
