@@ -98,6 +98,14 @@ class Shapes:
     embedding: int
 
 
+def spatial_mean(maps: Tensor) -> Tensor:
+    """Global average pooling, [B, C, H, W] → [B, C].
+
+    The gradient of `mean` itself lies in NCHW, and slows down all that follows it in channels-last.
+    """
+    return maps.sum(dim=(2, 3)) / maps[0, 0].numel()
+
+
 class Head(nn.Module):
     """What follows the last stage: neck → global average pooling → linear classifier.
 
@@ -113,8 +121,7 @@ class Head(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[B, C, H, W] → final_map [B, C', H', W'], embedding [B, C'], logits [B, K]."""
         final_map = self.neck(x)
-        # The mean. The gradient of `mean` itself lies in NCHW, and slows down all that follows it in channels-last.
-        embedding = final_map.sum(dim=(2, 3)) / final_map[0, 0].numel()
+        embedding = spatial_mean(final_map)
         return final_map, embedding, self.classifier(embedding)
 
 

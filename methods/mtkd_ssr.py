@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 from kdbench.losses import kd
 from kdbench.method import Batch, Build, Method, MethodParams, Needs, param
-from kdbench.model import Outputs, Shapes
+from kdbench.model import Outputs, Shapes, spatial_mean
 from kdbench_methods.deep_supervision import DeeplySupervised
 from kdbench_methods.modules import Frozen, as_map
 from kdbench_methods.regressors import shrink_larger
@@ -136,8 +136,8 @@ class MTKDSSR(DeeplySupervised):
 
     def pooled(self, projection: nn.Module, ours: Tensor, theirs: Tensor) -> Tensor:
         """mean_{b,c} (GAP r(f_S) - GAP f_T)²; a 1×1 convolution commutes with pooling."""
-        mean = self.run(projection, as_map(ours.mean(dim=(2, 3))))
-        return mse_loss(mean.flatten(1), theirs.mean(dim=(2, 3)))
+        mean = self.run(projection, as_map(spatial_mean(ours)))
+        return mse_loss(mean.flatten(1), spatial_mean(theirs))
 
     def spatial(self, projection: nn.Module, ours: Tensor, theirs: Tensor) -> Tensor:
         """mean_{b,c} τ²·KL(softmax_hw(f_T/τ) ‖ softmax_hw(r(f_S)/τ)), the larger map pooled to the smaller."""
