@@ -121,6 +121,14 @@ class Expansion:
         declared = method.pre_stage(params)
         if declared is None or teacher is None:
             return None
+        by_default = method.pre_stage(method.Params())
+        if by_default is None or by_default[0] is not declared[0]:
+            # A pre-stage's run says whose it is; by the defaults it is told what to train.
+            raise UserError(
+                f"method '{method.name}' declares the pre-stage {declared[0].__name__} for some parameters and "
+                f"{by_default[0].__name__ if by_default else 'none'} for its defaults; declare one class for both, and "
+                "put what differs into its Params."
+            )
         return Run(
             role="pre_stage",
             dataset=self.info.name,

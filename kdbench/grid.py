@@ -60,6 +60,7 @@ class Row(BaseModel):
     params: dict[str, Any] = {}
     label: str | None = None
     marks: dict[str, bool] = Field({}, description="in an ablation, which of its switches are on")
+    published: bool = Field(True, description="whether the number that the paper has for this row is shown beside it")
 
     @property
     def key(self) -> str:
@@ -155,7 +156,18 @@ def load_grid(name: str, registry: Registry, selection: Selection | None = None)
     values["recipe"] = load_recipe(recipe, selection.recipe)
     values["teacher_recipe"] = load_recipe(own_teacher_recipe, selection.recipe)
     grid = validated(Grid, values, what)
-    return _canonical(_select(grid, selection), registry)
+    if own_recipe and _trains_otherwise(grid.recipe, load_recipe(own_recipe)):
+        grid = grid.model_copy(update={"tables": tuple(map(_unpublished, grid.tables))})
+    return _distinct(_canonical(_select(grid, selection), registry), what)
+
+
+def _trains_otherwise(recipe: Recipe, own: Recipe) -> bool:
+    """Whether the command line changed more than the precision: a paper's numbers are then none to compare with."""
+    return recipe != own.model_copy(update={"precision": recipe.precision})
+
+
+def _unpublished(table: Table) -> Table:
+    return table.model_copy(update={"rows": tuple(row.model_copy(update={"published": False}) for row in table.rows)})
 
 
 def _select(grid: Grid, selection: Selection) -> Grid:
@@ -229,7 +241,8 @@ def _chosen_methods(tables: tuple[Table, ...], methods: tuple[str, ...]) -> tupl
 
 
 def _with_params(row: Row, overrides: dict[str, dict[str, Any]]) -> Row:
-    return row.model_copy(update={"params": {**overrides.get(row.method, {}), **row.params}})
+    params = {**overrides.get(row.method, {}), **row.params}
+    return row.model_copy(update={"params": params, "published": row.published and params == row.params})
 
 
 def _canonical(grid: Grid, registry: Registry) -> Grid:
@@ -246,3 +259,13 @@ def _canonical(grid: Grid, registry: Registry) -> Grid:
         tables.append(table.model_copy(update={"pairs": pairs, "rows": rows}))
     registry.dataset(grid.dataset)
     return grid.model_copy(update={"tables": tuple(tables)})
+
+
+def _distinct(grid: Grid, what: str) -> Grid:
+    """The grid, in whose tables a row and a pair name one cell."""
+    for table in grid.tables:
+        pairs, rows = [str(pair) for pair in table.pairs], [row.key for row in table.rows]
+        for kind, names, mend in (("pair", pairs, "name it once"), ("row", rows, "give each a `variant` of its own")):
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise UserError(f"{what}: table '{table.name}' has the {kind} '{twice}' twice; {mend}.")
+    return grid

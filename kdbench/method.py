@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, field_serializer
 from torch import Generator, Tensor, nn
 
 from kdbench.model import Feature, Outputs, Shapes, StagedModel, UndeclaredNeedError, in_float32
@@ -25,6 +25,11 @@ class MethodParams(BaseModel):
     """Base of a method's typed parameters: unknown names and wrong values are refused, values never change."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_serializer("*", mode="wrap", when_used="json", check_fields=False)
+    def _in_order(self, value: Any, write: SerializerFunctionWrapHandler) -> Any:
+        # A set's order is another one in each process, and a run's id is made of its parameters.
+        return sorted(write(value), key=repr) if isinstance(value, set | frozenset) else write(value)
 
 
 def param(
@@ -178,7 +183,11 @@ class Method(nn.Module):
 
     @classmethod
     def pre_stage(cls, params: Any) -> tuple[type[Method], MethodParams] | None:
-        """A method to be trained once on the frozen teacher before the run (it sees the teacher as its student)."""
+        """A method to be trained once on the frozen teacher before the run (it sees the teacher as its student).
+
+        Its class is one and the same wherever there is one, the defaults included; its parameters may follow from
+        `params`, and other than default ones may do without.
+        """
         return None
 
     @classmethod

@@ -39,8 +39,8 @@ class PaperTable(BaseModel):
     cells: dict[str, dict[str, Annotated[Published, BeforeValidator(_parse)]]]
 
     def published(self, dataset: str, pair: Pair, row: Row) -> Published | None:
-        """The paper's number for a cell, or None: there is none, or it was measured on other data."""
-        if dataset != self.dataset:
+        """The paper's number for a cell, or None: there is none, or it was measured on other data or parameters."""
+        if dataset != self.dataset or not row.published:
             return None
         return self.cells.get(str(pair), {}).get(row.key)
 

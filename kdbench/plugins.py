@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib.metadata
 import importlib.util
+import itertools
 import logging
 import sys
 import traceback
@@ -251,12 +251,19 @@ def _register(manager: pluggy.PluginManager, plugin: Plugin, load: Callable[[], 
 def _specification(path: Path) -> ModuleSpec:
     if not path.is_file():
         raise UserError(f"plugin file {path} does not exist; give --plugin the path of a Python file.")
-    # Two files of one name in different folders are two modules.
-    name = f"kdbench_file_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-    specification = importlib.util.spec_from_file_location(name, path)
+    specification = importlib.util.spec_from_file_location(_module_name(path.resolve()), path.resolve())
     if specification is None:
         raise UserError(f"plugin file {path} is not a Python file; its name must end in .py.")
     return specification
+
+
+def _module_name(path: Path) -> str:
+    """The same wherever the file lies, since results name the modules that they rest on; numbered where two files of
+    one name are in use.
+    """
+    first = f"kdbench_file_{path.stem}"
+    names = (first if number == 1 else f"{first}_{number}" for number in itertools.count(1))
+    return next(name for name in names if getattr(sys.modules.get(name), "__file__", str(path)) == str(path))
 
 
 def _import_file(specification: ModuleSpec) -> ModuleType:

@@ -118,6 +118,31 @@ def test_selections_reduce_every_table():
     assert {cell.row.method for cell in expansion.cells} == {"student", "dskd"}
 
 
+def test_a_papers_numbers_stand_beside_its_own_recipe_and_parameters_alone():
+    def rows(**selection):
+        return {row.key: row.published for row in expand(tables=("table1",), **selection).grid.tables[0].rows}
+
+    assert all(rows().values()) and all(rows(recipe={"precision": "bf16"}).values())
+    assert not any(rows(recipe={"epochs": 3}).values()) and not any(rows(recipe_name="crd60").values())
+    assert [key for key, published in rows(params={"kd": {"tau": 1.0}}).items() if not published] == ["kd"]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "rows", "sentence"),
+    [
+        ("[resnet14:resnet8]", "[{method: kd}, {method: KD, params: {tau: 2}}]", "has the row 'kd' twice; give each a"),
+        ("[resnet14:resnet8, ResNet14:resnet8]", "[{method: kd}]", "has the pair 'resnet14:resnet8' twice; name it"),
+    ],
+)
+def test_a_cell_named_twice_is_refused(tmp_path, pairs, rows, sentence):
+    path = tmp_path / "twice.yaml"
+    path.write_text(
+        f"dataset: digits\nrecipe: crd240\ntables: [{{name: first, title: t, pairs: {pairs}, rows: {rows}}}]\n"
+    )
+    with pytest.raises(UserError, match=f"grid twice.yaml: table 'first' {sentence}"):
+        load_grid(str(path), REGISTRY)
+
+
 @pytest.mark.parametrize("name", REGISTRY.usable("grid"))
 def test_every_packaged_grid_expands(name):
     assert expand(name).cells
@@ -210,3 +235,19 @@ def test_a_title_names_another_data_set_than_the_grids():
     assert all(table.title.endswith(" (here on where)") for table in moved.tables)
     # Tables with a paper's numbers say it where those are left out.
     assert load_grid("cifar100", REGISTRY, Selection(dataset="digits")).tables == load_grid("cifar100", REGISTRY).tables
+
+
+def test_a_pre_stage_of_another_class_than_the_defaults_is_refused(monkeypatch):
+    """A pre-stage's run does not say for which of the method's parameters it was declared."""
+    method = REGISTRY.method("mtkd_ssr")
+    heads = method.pre_stage(method.Params())
+
+    class Other(heads[0]):
+        pass
+
+    monkeypatch.setattr(
+        method, "pre_stage", classmethod(lambda cls, params: heads if params == cls.Params() else (Other, heads[1]))
+    )
+    assert expand("quick", pairs=("resnet20:resnet8",), methods=("mtkd_ssr",)).cells
+    with pytest.raises(UserError, match="'mtkd_ssr' declares the pre-stage Other for some parameters and TeacherHeads"):
+        expand("quick", pairs=("resnet20:resnet8",), methods=("mtkd_ssr",), params={"mtkd_ssr": {"tau": 1.5}})

@@ -1,6 +1,7 @@
 """Plugins are loaded guardedly: what is wrong with one is said by name and takes nothing else down."""
 
 import importlib.metadata
+import sys
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -152,6 +153,24 @@ def test_a_plugin_file_brings_its_methods(tmp_path):
         "@kdbench.hookimpl\ndef kdbench_methods():\n    return [Mine]\n"
     )
     assert plugins.load_plugins((path,)).method("mine").name == "mine"
+
+
+def test_a_plugin_file_is_the_same_module_wherever_it_lies(tmp_path, monkeypatch):
+    def loaded_from(folder):
+        path = tmp_path / folder / "wherever.py"
+        path.parent.mkdir()
+        path.write_text(
+            "import kdbench\nfrom kdbench.supervised import Supervised\n"
+            "class Mine(Supervised):\n    name = 'mine'\n"
+            "@kdbench.hookimpl\ndef kdbench_methods():\n    return [Mine]\n"
+        )
+        return plugins.load_plugins((path,)).method("mine").__module__
+
+    assert loaded_from("one") == "kdbench_file_wherever"
+    # Beside the first, the name is taken; in another process it is not.
+    assert loaded_from("two") == "kdbench_file_wherever_2"
+    monkeypatch.delitem(sys.modules, "kdbench_file_wherever")
+    assert loaded_from("three") == "kdbench_file_wherever"
 
 
 def test_a_plugin_file_that_fails_is_a_users_mistake(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,10 +15,10 @@ from kdbench.report.cost import CellCost, costs
 from kdbench.report.escape import markdown
 from kdbench.report.layout import MARKS
 from kdbench.report.mixed import MixedSummary, mixed
-from kdbench.report.paired import PairedComparison, compare_to
+from kdbench.report.paired import PairedComparison, Uncompared, compare_to, uncompared
 from kdbench.report.predictions import CellPredictions
 from kdbench.report.published import PaperComparison, against_paper
-from kdbench.report.results import CellResult
+from kdbench.report.results import CellResult, CellStatus
 from kdbench.report.words import seeds_in_words, signed, spread
 from kdbench.store.records import Record
 
@@ -31,6 +31,7 @@ class Evidence:
     """All statistics of a grid."""
 
     paired: list[PairedComparison]
+    uncompared: list[Uncompared]
     mixed: list[MixedSummary]
     paper: list[PaperComparison]
     cost: list[CellCost]
@@ -50,8 +51,9 @@ def evidence(
 ) -> Evidence:
     """The statistics of a grid's cells, against each of the reference rows; `predictions` go with them."""
     compared = [one for reference in references for one in compare_to(results, reference)]
+    lost = [one for reference in references for one in uncompared(results, reference)]
     return Evidence(
-        compared, mixed(compared), against_paper(results, registry), costs(results, records), [*predictions]
+        compared, lost, mixed(compared, lost), against_paper(results, registry), costs(results, records), [*predictions]
     )
 
 
@@ -81,21 +83,23 @@ def sections(found: Evidence) -> list[Section]:
             [_paired(one) for one in found.paired],
             "t intervals over seeds of the last epoch's accuracy, each for itself; separated: zero is excluded after "
             "Holm's correction over a table's comparisons with one reference; seeds needed: to separate a true "
-            "difference of the observed size with probability 0.8",
+            "difference of the observed size with probability 0.8"
+            + _legend(one.status for one in found.paired)
+            + _left_out(found.uncompared),
         ),
         (
             "Gain over all pairs, points",
             ["table", "method", "over", "gain [95 %]", "pairs", "above", "wins/ties/losses"],
             [_mixed(one) for one in found.mixed],
             "mean over pairs of the mean over seeds; interval by a bootstrap of pairs, then of their seeds; win and "
-            "loss: separated above and below",
+            "loss: separated above and below; pairs: k of m where failed or diverged runs leave only k to compare",
         ),
         (
             "Against the paper, points",
             ["table", "pair", "method", "ours (n)", "paper (n)", "difference [95 %]", "told apart"],
             [_paper(one) for one in found.paper],
             "Welch's t interval from both means, stds and n; apart: zero is excluded after Holm's correction over the "
-            "table",
+            "table" + _legend(one.status for one in found.paper),
         ),
         (
             "Cost",
@@ -117,23 +121,43 @@ def _place(cell: Cell) -> list[str]:
     return [cell.table.name, f"{cell.pair.teacher}→{cell.pair.student}", cell.label]
 
 
+def _mark(status: CellStatus) -> str:
+    return MARKS[status][0] if status in MARKS else ""
+
+
+def _legend(statuses: Iterable[CellStatus]) -> str:
+    used = {*statuses}
+    return "".join(f"; {mark} {meaning}" for status, (mark, meaning) in MARKS.items() if status in used)
+
+
+def _left_out(found: Sequence[Uncompared]) -> str:
+    cells = ", ".join(f"{' '.join(_place(one.cell))} minus {one.reference} ({one.status})" for one in found)
+    return f"; without a seed in common: {cells}" if cells else ""
+
+
 def _paired(one: PairedComparison) -> list[str]:
-    mark = MARKS[one.status][0] if one.status in MARKS else ""
     needed = seeds_in_words(one.needed) if one.asks_for_seeds else ""
     separated = "yes" if one.separated else "no"
-    change = signed(one.estimate.mean, one.interval) + mark
+    change = signed(one.estimate.mean, one.interval) + _mark(one.status)
     return [*_place(one.cell), one.reference, change, f"{len(one.seeds)}", separated, needed]
 
 
 def _mixed(one: MixedSummary) -> list[str]:
     record = f"{one.wins}/{one.ties}/{one.losses}"
-    return [one.table, one.row, one.reference, signed(one.gain, one.interval), f"{one.pairs}", f"{one.above}", record]
+    pairs = f"{one.pairs} of {one.pairs + one.without}" if one.without else f"{one.pairs}"
+    return [one.table, one.row, one.reference, signed(one.gain, one.interval), pairs, f"{one.above}", record]
 
 
 def _paper(one: PaperComparison) -> list[str]:
     std = f"±{one.published.std:.2f}" if one.published.std is not None else ""
     paper = f"{one.published.mean:.2f}{std} ({one.runs})"
-    return [*_place(one.cell), spread(one.ours), paper, signed(one.estimate.mean, one.interval), one.answer]
+    return [
+        *_place(one.cell),
+        spread(one.ours) + _mark(one.status),
+        paper,
+        signed(one.estimate.mean, one.interval),
+        one.answer,
+    ]
 
 
 def _cost(one: CellCost) -> list[str]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from kdbench.report.paired import LEVEL, PairedComparison
-from kdbench.report.statistics import Interval, resampled_means
+from kdbench.report.paired import LEVEL, PairedComparison, Uncompared
+from kdbench.report.statistics import ROUNDING, Interval, resampled_means
 
 DRAWS = 10_000
+
+#: Table, row and reference.
+_Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -19,13 +23,15 @@ class MixedSummary:
     """Mean gain over the reference, in points: the mean over pairs of the mean over seeds.
 
     `interval` is the percentile interval of a hierarchical bootstrap at 95 %, None for a single pair. A win is a pair
-    on which the method is separated above the reference, a loss one below; a tie is anything else.
+    on which the method is separated above the reference, a loss one below; a tie is anything else. `without` counts
+    the pairs that are not among `pairs`, since runs failed or diverged and no seed is left to compare.
     """
 
     table: str
     row: str
     reference: str
     pairs: int
+    without: int
     above: int
     gain: float
     interval: Interval | None
@@ -38,15 +44,22 @@ class MixedSummary:
         return vars(self) | {"interval": self.interval.as_json() if self.interval else None}
 
 
-def mixed(comparisons: Sequence[PairedComparison], *, seed: int = 0) -> list[MixedSummary]:
-    """One summary for each row of each table. Equal comparisons and `seed` give equal intervals.
+def mixed(
+    comparisons: Sequence[PairedComparison], uncompared: Sequence[Uncompared] = (), *, seed: int = 0
+) -> list[MixedSummary]:
+    """One summary for each row of each table that has a comparison. Equal comparisons and `seed` give equal intervals.
 
     Pairs with the very same runs on both sides (a method without a teacher, the student of several pairs) count once.
     """
-    rows: dict[tuple[str, str, str], list[PairedComparison]] = {}
+    rows: dict[_Key, list[PairedComparison]] = {}
     for one in comparisons:
-        rows.setdefault((one.cell.table.name, one.cell.row.key, one.reference), []).append(one)
-    return [_summary(key, _distinct(group), seed) for key, group in rows.items()]
+        rows.setdefault(_key(one), []).append(one)
+    without = Counter(map(_key, uncompared))
+    return [_summary(key, _distinct(group), without[key], seed) for key, group in rows.items()]
+
+
+def _key(one: PairedComparison | Uncompared) -> _Key:
+    return one.cell.table.name, one.cell.row.key, one.reference
 
 
 def _distinct(group: list[PairedComparison]) -> list[PairedComparison]:
@@ -56,14 +69,15 @@ def _distinct(group: list[PairedComparison]) -> list[PairedComparison]:
     return list(found.values())
 
 
-def _summary(key: tuple[str, str, str], group: list[PairedComparison], seed: int) -> MixedSummary:
+def _summary(key: _Key, group: list[PairedComparison], without: int, seed: int) -> MixedSummary:
     gains = [one.estimate.mean for one in group]
     wins = sum(one.separated and one.estimate.mean > 0 for one in group)
     losses = sum(one.separated and one.estimate.mean < 0 for one in group)
     return MixedSummary(
         *key,
         pairs=len(group),
-        above=sum(gain > 0 for gain in gains),
+        without=without,
+        above=sum(gain > ROUNDING for gain in gains),
         gain=float(np.mean(gains)),
         interval=_interval([one.differences for one in group], seed) if len(group) > 1 else None,
         wins=wins,

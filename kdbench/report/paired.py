@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,9 +19,10 @@ LEVEL = 0.95
 class PairedComparison:
     """A cell minus the reference on the same pair, in points, one difference for each seed that both have.
 
-    `separated`: zero lies outside the interval at `level`, which Holm's procedure gives for all comparisons of a table
-    with this reference. `needed`: seeds with which a true difference of the observed size would be separated at that
-    level with probability 0.8; None for more than `MOST_SEEDS`, or where it is separated or shows no spread.
+    `status`: the cell's, or the reference's where that tells more. `separated`: zero lies outside the interval at
+    `level`, which Holm's procedure gives for all comparisons of a table with this reference. `needed`: seeds with which
+    a true difference of the observed size would be separated at that level with probability 0.8; None for more than
+    `MOST_SEEDS`, or where it is separated or shows no spread.
     """
 
     cell: Cell
@@ -63,30 +64,59 @@ class PairedComparison:
         }
 
 
+@dataclass(frozen=True)
+class Uncompared:
+    """A cell without a seed in common with the reference, of which runs failed or diverged on either side."""
+
+    cell: Cell
+    reference: str
+    status: CellStatus
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {**self.cell.as_json(), "reference": self.reference, "status": self.status}
+
+
 def compare_to(results: Sequence[CellResult], reference: str, *, alpha: float = 0.05) -> list[PairedComparison]:
     """Last epochs' accuracies against those of row `reference` (`method` or `method/variant`), in the grid's order.
 
-    The reference may stand in another table of the grid. A cell without a seed in common with it is left out. Raises
-    `UserError` if no table has such a row.
+    The reference may stand in another table of the grid, if the cell's has none. A cell without a seed in common with
+    it is left out. Raises `UserError` if no table has such a row.
     """
-    rows = {result.cell.row.key for result in results}
-    if reference not in rows:
-        raise unknown("row of this grid", reference, rows)
-    by_pair: dict[str, CellResult] = {}
-    for result in results:
-        if result.cell.row.key == reference:
-            by_pair.setdefault(str(result.cell.pair), result)
     found = []
-    for table in dict.fromkeys(result.cell.table.name for result in results):
-        family = [
-            _compared(result, other)
-            for result in results
-            if result.cell.table.name == table
-            and result.cell.row.key != reference
-            and (other := by_pair.get(str(result.cell.pair)))
-        ]
-        found += _corrected([one for one in family if one], alpha)
+    for family in _families(results, reference):
+        found += _corrected([one for pair in family if (one := _compared(*pair))], alpha)
     return found
+
+
+def uncompared(results: Sequence[CellResult], reference: str) -> list[Uncompared]:
+    """Cells that `compare_to` leaves out because of runs that failed or diverged, in the grid's order."""
+    pairs = [pair for family in _families(results, reference) for pair in family if not _compared(*pair)]
+    return [
+        Uncompared(result.cell, reference, status)
+        for result, other in pairs
+        if (status := _status(result, other)) in ("failed", "diverged")
+    ]
+
+
+def _families(results: Sequence[CellResult], reference: str) -> Iterator[list[tuple[CellResult, CellResult]]]:
+    """Table by table, each cell with the reference's cell of its pair: of its own table, or else of the first one."""
+    of_reference = [result for result in results if result.cell.row.key == reference]
+    if not of_reference:
+        raise unknown("row of this grid", reference, {result.cell.row.key for result in results})
+    for table in dict.fromkeys(result.cell.table.name for result in results):
+        by_pair: dict[str, CellResult] = {}
+        for other in sorted(of_reference, key=lambda other: other.cell.table.name != table):
+            by_pair.setdefault(str(other.cell.pair), other)
+        own = [r for r in results if r.cell.table.name == table and r.cell.row.key != reference]
+        yield [(result, by_pair[pair]) for result in own if (pair := str(result.cell.pair)) in by_pair]
+
+
+def _status(result: CellResult, other: CellResult) -> CellStatus:
+    """What stands out of the two sides: one that is not complete, above all one that failed or diverged."""
+    open_ended = [status for status in (result.status, other.status) if status != "complete"]
+    lost = [status for status in open_ended if status in ("failed", "diverged")]
+    return (lost or open_ended or [result.status])[0]
 
 
 def _compared(result: CellResult, other: CellResult) -> PairedComparison | None:
@@ -96,7 +126,8 @@ def _compared(result: CellResult, other: CellResult) -> PairedComparison | None:
     if not seeds:
         return None
     differences = tuple(mine[seed] - theirs[seed] for seed in seeds)
-    return PairedComparison(result.cell, other.cell.row.key, result.status, seeds, differences, paired(differences))
+    status = _status(result, other)
+    return PairedComparison(result.cell, other.cell.row.key, status, seeds, differences, paired(differences))
 
 
 def _corrected(family: list[PairedComparison], alpha: float) -> list[PairedComparison]:
@@ -109,4 +140,6 @@ def _corrected(family: list[PairedComparison], alpha: float) -> list[PairedCompa
 
 def _needed(one: PairedComparison, step: float) -> int | None:
     std = Summary(one.differences).std
-    return seeds_needed(abs(one.estimate.mean) / std, step, two_sided=True) if std else None
+    if std is None or one.estimate.error is None:
+        return None
+    return seeds_needed(abs(one.estimate.mean) / std, step, two_sided=True)

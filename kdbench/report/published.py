@@ -10,7 +10,7 @@ from kdbench.cells import Cell
 from kdbench.paper import Published, load_paper_table
 from kdbench.plugins import Registry
 from kdbench.report.paired import LEVEL
-from kdbench.report.results import CellResult, Summary
+from kdbench.report.results import CellResult, CellStatus, Summary
 from kdbench.report.statistics import Estimate, Interval, holm, welch
 
 Answer = Literal["apart", "not told apart", "no std"]
@@ -25,6 +25,7 @@ class PaperComparison:
     """
 
     cell: Cell
+    status: CellStatus
     ours: Summary
     published: Published
     runs: int
@@ -41,6 +42,7 @@ class PaperComparison:
         """As plain data."""
         return {
             **self.cell.as_json(),
+            "status": self.status,
             "ours": self.ours.as_json(),
             "paper": {"mean": self.published.mean, "std": self.published.std, "n": self.runs, "epoch": self.epoch},
             "difference": self.estimate.mean,
@@ -73,4 +75,6 @@ def _comparison(result: CellResult, estimate: Estimate, registry: Registry, *, a
     paper = load_paper_table(str(result.cell.table.paper), registry)
     assert result.published is not None
     answer: Answer = "no std" if estimate.error is None else "apart" if apart else "not told apart"
-    return PaperComparison(result.cell, result.last, result.published, paper.runs, paper.epoch, estimate, answer)
+    return PaperComparison(
+        result.cell, result.status, result.last, result.published, paper.runs, paper.epoch, estimate, answer
+    )

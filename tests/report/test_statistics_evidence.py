@@ -142,11 +142,73 @@ def test_json_holds_every_part(measured, results):
     page = json.loads(render(evidence(results, measured[1], measured[2], ["kd"]), "json"))
     assert {key: len(found) for key, found in page.items()} == {
         "paired": 4,
+        "uncompared": 0,
         "mixed": 2,
         "paper": 6,
         "cost": 6,
         "predictions": 0,
     }
+
+
+def test_a_diverged_cell_is_named_where_it_cannot_be_compared(measured):
+    cells, records, registry = measured
+    lost = {
+        key: record(one.run, 0.0, "diverged") if (one.run.method, one.run.student) == ("dskd", "vgg8") else one
+        for key, one in records.items()
+    }
+    found = evidence(cell_results(cells, lost, registry), lost, registry, ["kd"])
+    assert [(one.cell.row.key, one.cell.pair.student, one.status) for one in found.uncompared] == [
+        ("dskd", "vgg8", "diverged")
+    ]
+    gain = {one.row: one for one in found.mixed}["dskd"]
+    assert (gain.pairs, gain.without) == (1, 1)
+    text = render(found, "text")
+    assert "1 of 2" in text and "without a seed in common: table vgg13→vgg8 DSKD minus kd (diverged)" in text
+
+
+def test_a_diverged_seed_of_either_side_marks_the_difference_and_the_paper(measured):
+    cells, records, registry = measured
+    lost = {
+        key: record(one.run, 0.0, "diverged") if (one.run.method, one.run.seed) == ("kd", 2) else one
+        for key, one in records.items()
+    }
+    found = evidence(cell_results(cells, lost, registry), lost, registry, ["kd"])
+    assert {one.status for one in found.paired} == {"diverged"} and {len(one.seeds) for one in found.paired} == {2}
+    assert {one.status for one in found.paper if one.cell.row.key == "kd"} == {"diverged"}
+    assert render(found, "text").count("; ‡ a seed diverged") == 2
+
+
+def test_a_tables_own_reference_comes_first(tmp_path):
+    path = tmp_path / "two.yaml"
+    path.write_text(
+        GRID
+        + "  - {name: other, title: o, pairs: ['vgg13:vgg8'], rows: [{method: kd, params: {tau: 2}}, {method: dkd}]}\n"
+    )
+    registry = load_plugins()
+    info = DatasetInfo("cifar100", num_classes=100, input_size=32, train_size=50_000, test_size=10_000)
+    cells = Expansion(load_grid(str(path), registry), registry, info)
+    tops = {("table", "kd"): 80.0, ("other", "kd"): 70.0, ("other", "dkd"): 71.0}
+    records = {
+        run.id: record(run, tops[cell.table.name, cell.row.key])
+        for cell in cells.cells
+        for run in cell.runs
+        if (cell.table.name, cell.row.key) in tops
+    }
+    (one,) = compare_to(cell_results(cells, records, registry), "kd")
+    assert one.estimate.mean == pytest.approx(1.0)
+
+
+def test_rounding_makes_no_pair_better_and_asks_for_no_seeds(measured):
+    """Means of +3, −5 and +2 images of 797 are 5·10⁻¹⁵ in floating point."""
+    cells, _, registry = measured
+    images = {"kd": (700, 700, 700), "dskd": (703, 695, 702), "student": (707, 707, 707)}
+    records = {
+        run.id: record(run, 100 * images[cell.row.key][run.seed] / 797) for cell in cells.cells for run in cell.runs
+    }
+    compared = compare_to(cell_results(cells, records, registry), "kd")
+    found = {one.row: one for one in mixed(compared)}
+    assert (found["dskd"].above, found["student"].above) == (0, 2)
+    assert [one.needed for one in compared if one.cell.row.key == "student"] == [None, None]
 
 
 def test_an_empty_folder_says_so(measured):
