@@ -7,6 +7,11 @@ from kdbench.report.results import Summary
 from kdbench.report.statistics import Interval
 
 
+def decimals(value: float | None, digits: int = 2) -> str:
+    """A number as tables write it; a dash for none."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
 def spread(summary: Summary) -> str:
     """mean ± sample std (n)."""
     if summary.mean is None:

@@ -8,7 +8,7 @@ import pytest
 
 from kdbench.plugins import load_plugins
 from kdbench.report.page.render import render
-from tests.report.fabricate import expansion_of, fabricate
+from tests.report.fabricate import expansion_of, fabricate, record
 
 LIMIT = 1_000_000
 
@@ -74,13 +74,29 @@ def test_every_number_leads_to_a_record(whole):
         for seed in found["seeds"]:
             record = records.get(seed["id"])
             if record and record.status == "done":
-                assert seed["last"] == round(record.top1_last, 3) and seed["best"] == round(record.top1_best, 3)
+                assert seed["last"] == f"{record.top1_last:.2f}" and seed["best"] == f"{record.top1_best:.2f}"
             else:
                 assert seed["status"] == (record.status if record else "not run")
     assert all(f'id="r{run_id}"' in text for run_id in records)
     record = next(iter(records.values()))
     assert record.data_sha256 in text and record.source.sha256 in text
     assert record.environment["commit"] in text and record.environment["device"] in text
+
+
+@pytest.mark.parametrize(("right", "of", "shown"), [(734, 797, "92.10"), (561, 800, "70.12")])
+def test_a_run_has_one_number_on_its_card_and_in_the_tables(right, of, shown):
+    expansion = expansion_of("cifar100", tables=("table1",), methods=("student",), seeds=[0], recipe={"epochs": 1})
+    found = {run.id: record(run, load_plugins(), top1=100 * right / of) for c in expansion.cells for run in c.runs}
+    text = page(expansion, found, references=["student"], with_figures=False)
+    details = json.loads(re.search(r'id="details">(.*?)</script>', text, re.S)[1])
+    assert {seed["last"] for cell in details for seed in cell["seeds"]} == {shown}
+    assert f'<span class="last">{shown}</span>' in text and f'<td class="number">{shown}</td>' in text
+    published = [float(number) for number in re.findall(r"paper (\d+\.\d+)", text)]
+    assert [float(cell["paper"].split(" ± ")[0]) for cell in details] == published
+    sides = ["above" if float(shown) > mean else "below" for mean in published]
+    assert [cell["difference"]["last"].split()[1] for cell in details] == sides
+    differences = re.findall(r'<b class="last">[+−](\d+\.\d+)</b>', text)
+    assert [cell["difference"]["last"].split()[0] for cell in details] == differences
 
 
 def test_failures_are_shown_with_their_reasons_and_nothing_is_markup(whole):

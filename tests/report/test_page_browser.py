@@ -114,6 +114,15 @@ def test_a_cell_tells_its_seeds_and_records(page):
         assert not card.is_visible()
 
 
+def test_a_card_s_numbers_are_those_of_the_runs_below(page):
+    page.locator("details.runs summary").click()
+    page.locator("button.cell").nth(3).hover()
+    for line in page.locator("#card tr").all():
+        _, number, file = line.locator("td").all_inner_texts()
+        run = file.removeprefix("records/").removesuffix(".json")
+        assert number == page.locator(f"#r{run} td.number").nth(1).inner_text() + " %"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_screenshot_is_made_and_nothing_runs_over_the_side(browser, file, tmp_path, scheme, width):

@@ -98,14 +98,12 @@
     found.seeds.forEach((seed) => {
       const row = add(body, "tr");
       add(row, "td", `seed ${seed.seed}`);
-      add(row, "td", seed[epoch()] === undefined ? seed.status : `${seed[epoch()].toFixed(2)} %`, "value");
+      add(row, "td", seed[epoch()] === undefined ? seed.status : `${seed[epoch()]} %`, "value");
       add(row, "td", `records/${seed.id}.json`, "hash");
     });
     if (found.paper) {
-      const [mean, std] = found.paper;
       const by = found.difference[epoch()];
-      const more = by === null ? "" : `; ours is ${Math.abs(by).toFixed(2)} ${by < 0 ? "below" : "above"}`;
-      add(card, "p", `paper: ${mean.toFixed(2)}${std === null ? "" : ` ± ${std.toFixed(2)}`}${more}`);
+      add(card, "p", `paper: ${found.paper}${by === null ? "" : `; ours is ${by}`}`);
     }
     card.hidden = false;
     const box = button.getBoundingClientRect();

@@ -7,7 +7,6 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
@@ -22,7 +21,7 @@ from kdbench.report.page.evidence import parts
 from kdbench.report.page.provenance import declined, provenance
 from kdbench.report.page.sheets import sheets
 from kdbench.report.results import cell_results
-from kdbench.report.words import not_comparable
+from kdbench.report.words import decimals, not_comparable
 from kdbench.store.records import Record
 
 #: A curve on the page has at most so many points, which is what a screen shows of it.
@@ -101,12 +100,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.globals["asset"] = lambda name: (folder / name).read_text(encoding="utf-8")
-    environment.filters["points"] = _points
+    environment.filters["points"] = decimals
     environment.filters["not_comparable"] = not_comparable
     environment.filters["signed"] = lambda value: f"{value:+.2f}".replace("-", "−")
     return environment
-
-
-def _points(value: Any, digits: int = 2) -> str:
-    """A number as tables write it; a dash for none."""
-    return "–" if value is None else f"{value:.{digits}f}"

@@ -8,7 +8,9 @@ from typing import Any
 
 from kdbench.cells import Expansion
 from kdbench.grid import Pair, Table
+from kdbench.paper import Published
 from kdbench.report.results import CellResult
+from kdbench.report.words import decimals
 from kdbench.store.records import Record
 
 
@@ -129,16 +131,26 @@ def _other_teachers(pair: Pair, results: list[CellResult], records: Mapping[str,
 
 
 def _details(result: CellResult, records: Mapping[str, Record]) -> dict[str, Any]:
-    """What the pop-up of a cell shows."""
+    """What the pop-up of a cell shows. Its numbers are text: the page's script would round ties unlike the tables."""
     cell, published = result.cell, result.published
+    beside = {"last": _beside(result.difference(False)), "best": _beside(result.difference(True))}
     return {
         "title": f"{cell.label}, {cell.pair.teacher} → {cell.pair.student}",
         "declined": cell.declined,
         "params": ", ".join(f"{name} {value}" for name, value in cell.row.params.items()),
         "seeds": [_seed(run.seed, run.id, records.get(run.id)) for run in cell.runs],
-        "paper": [published.mean, published.std] if published else None,
-        "difference": {"last": result.difference(False), "best": result.difference(True)} if published else None,
+        "paper": _published(published) if published else None,
+        "difference": beside if published else None,
     }
+
+
+def _published(value: Published) -> str:
+    return decimals(value.mean) + (f" ± {decimals(value.std)}" if value.std is not None else "")
+
+
+def _beside(difference: float | None) -> str | None:
+    """Ours beside the paper's; None where one of them is missing."""
+    return None if difference is None else f"{decimals(abs(difference))} {'below' if difference < 0 else 'above'}"
 
 
 def _seed(seed: int, run_id: str, record: Record | None) -> dict[str, Any]:
@@ -146,4 +158,4 @@ def _seed(seed: int, run_id: str, record: Record | None) -> dict[str, Any]:
         return {"seed": seed, "id": run_id, "status": "not run"}
     if record.status != "done":
         return {"seed": seed, "id": run_id, "status": record.status}
-    return {"seed": seed, "id": run_id, "last": round(record.top1_last, 3), "best": round(record.top1_best, 3)}
+    return {"seed": seed, "id": run_id, "last": decimals(record.top1_last), "best": decimals(record.top1_best)}
