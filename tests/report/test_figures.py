@@ -1,5 +1,6 @@
 """Figures drawn from made-up records."""
 
+import dataclasses
 import re
 import xml.etree.ElementTree as ET
 
@@ -65,6 +66,19 @@ def test_the_forest_says_where_the_differences_lie(entries):
     assert [text.get_text() for text in axes.get_yticklabels()] == ["Student (3)", "DSKD (3)"]
     low, high = axes.get_xlim()
     assert low == -high
+
+
+def test_every_line_is_in_the_legend_whatever_its_label():
+    found, _ = shown(methods=("student", "kd"))
+    labels = ["_Student_", "_"]
+    named = []
+    for series, label in zip(found[0].series, labels, strict=True):
+        row = series.result.cell.row.model_copy(update={"label": label})
+        cell = dataclasses.replace(series.result.cell, row=row)
+        named.append(dataclasses.replace(series, result=dataclasses.replace(series.result, cell=cell)))
+    for entry in figures([dataclasses.replace(found[0], series=tuple(named))], [], ["curves", "cost"]):
+        (legend,) = entry.figure.legends
+        assert [text.get_text() for text in legend.get_texts()] == labels, entry.kind
 
 
 def test_without_a_reference_there_is_no_forest():

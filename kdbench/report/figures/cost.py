@@ -6,7 +6,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from kdbench.report.figures.series import Plot
-from kdbench.report.figures.style import panels, styled
+from kdbench.report.figures.style import legend, panels, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,11 +38,10 @@ def draw(plot: Plot) -> Figure | None:
                 ms=6,
                 lw=0,
                 elinewidth=0.9,
-                label=series.label,
             )
             for artist in bars.get_children():
                 artist.set_gid(series.gid)
         axes.set(xlabel=f"training seconds a student, on {' and '.join(devices)}", ylabel="test accuracy, %")
         axes.set_title(plot.title)
-        figure.legend(loc="outside right upper")
+        legend(figure, axes.containers, [series.label for series, _ in shown], loc="outside right upper")
     return figure

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kdbench.report.figures.series import Plot, band
-from kdbench.report.figures.style import panels, styled
+from kdbench.report.figures.style import legend, panels, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,10 +33,9 @@ def draw(plot: Plot) -> Figure:
                 ls=look.line,
                 marker=look.marker,
                 markevery=every,
-                label=series.label,
                 gid=series.gid,
             )
         axes.set(xlabel="epoch", ylabel="test accuracy, %", title=plot.title)
         axes.margins(x=0.01)
-        figure.legend(loc="outside right upper")
+        legend(figure, axes.get_lines(), [series.label for series in plot.series], loc="outside right upper")
     return figure

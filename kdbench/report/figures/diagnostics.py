@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kdbench.report.figures.series import Plot, Series, band
-from kdbench.report.figures.style import Look, panels, styled
+from kdbench.report.figures.style import Look, legend, panels, styled
 from kdbench.store.records import Epoch
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def draw(plot: Plot) -> Figure | None:
 
 
 def _panel(axes: Axes, series: Series, points: int | None) -> None:
-    for index, name in enumerate(series.records[0].curve[-1].diagnostics):
+    names = list(series.records[0].curve[-1].diagnostics)
+    for index, name in enumerate(names):
 
         def value(epoch: Epoch, name: str = name) -> float:
             return epoch.diagnostics.get(name, float("nan"))
@@ -48,9 +49,7 @@ def _panel(axes: Axes, series: Series, points: int | None) -> None:
         found, look = band(series.records, value, points), Look(index)
         every = (index, max(len(found.epochs) // 5, 1))
         axes.fill_between(found.epochs, found.low, found.high, color=look.colour, alpha=0.16, lw=0)
-        axes.plot(
-            found.epochs, found.mean, color=look.colour, ls=look.line, marker=look.marker, markevery=every, label=name
-        )
+        axes.plot(found.epochs, found.mean, color=look.colour, ls=look.line, marker=look.marker, markevery=every)
     axes.set_title(series.label)
     axes.set_gid(series.gid)
-    axes.legend(fontsize=7, handlelength=2.6)
+    legend(axes, axes.get_lines(), names, fontsize=7, handlelength=2.6)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +96,14 @@ def panels(rows: int, columns: int, width: float, height: float, **sharing: Any)
     figure = Figure(figsize=(width * columns, height * rows))
     axes = figure.subplots(rows, columns, squeeze=False, **sharing)
     return figure, [list(row) for row in axes]
+
+
+def legend(owner: Axes | Figure, handles: Sequence[Any], labels: Sequence[str], **placing: Any) -> None:
+    """A legend of all `handles`, whatever their labels."""
+    # Written afterwards: matplotlib leaves out what begins with `_`, below 3.10 even if it is asked for by name.
+    texts = owner.legend(handles, ["…"] * len(labels), **placing).get_texts()
+    for text, label in zip(texts, labels, strict=True):
+        text.set_text(label)
 
 
 def save(figure: Figure, path: Path, format: Format) -> None:

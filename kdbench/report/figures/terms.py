@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kdbench.report.figures.series import Band, Plot, Series, band
-from kdbench.report.figures.style import Look, panels, styled
+from kdbench.report.figures.style import Look, legend, panels, styled
 from kdbench.store.records import Epoch
 
 if TYPE_CHECKING:
@@ -49,17 +49,19 @@ def _panels(above: Axes, below: Axes, series: Series, points: int | None) -> Non
     """Both panels of one row; they bear the row's mark, so that the page can hide them."""
     parts = {name: _contribution(series, name, points) for name in series.weights}
     total = np.sum([np.abs(part.mean) for part in parts.values()], axis=0)
-    for index, (name, part) in enumerate(parts.items()):
+    for index, part in enumerate(parts.values()):
         look = Look(index)
         every = max(len(part.epochs) // 4, 1)
         style = {"color": look.colour, "ls": look.line, "marker": look.marker, "markevery": (index, every), "ms": 3}
-        above.plot(part.epochs, np.abs(part.mean), label=name, **style)
+        above.plot(part.epochs, np.abs(part.mean), **style)
         below.plot(part.epochs, np.abs(part.mean) / np.where(total == 0, 1, total), **style)
     above.set(title=series.label, yscale="log")
     # Plain numbers: matplotlib's powers of ten are formulas, which names must not be read as.
     above.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    below.legend(
-        *above.get_legend_handles_labels(),
+    legend(
+        below,
+        above.get_lines(),
+        list(parts),
         loc="upper left",
         bbox_to_anchor=(0, -0.22),
         fontsize=7,
