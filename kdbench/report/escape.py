@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_LATEX = {"\\": r"\textbackslash{}", "–": "--", "→": r"$\to$", "✓": r"\checkmark", "±": r"$\pm$", "†": r"$\dagger$"}
+_LATEX = {"\\": r"\textbackslash{}", "–": "--", "→": r"$\to$", "✓": r"\checkmark{}", "±": r"$\pm$", "†": r"$\dagger$"}
 _LATEX |= {"‡": r"$\ddagger$", "−": "$-$", "×": r"$\times$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 _LATEX |= {character: f"${character}$" for character in "<>|"}
@@ -14,6 +14,8 @@ _LATEX |= dict.fromkeys("\n\t", " ")
 _GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "η": "eta", "λ": "lambda", "μ": "mu"}
 _GREEK |= {"ρ": "rho", "σ": "sigma", "τ": "tau", "φ": "phi", "ψ": "psi", "ω": "omega", "Σ": "Sigma", "Δ": "Delta"}
 _LATEX |= {letter: rf"$\{name}$" for letter, name in _GREEK.items()}
+#: Below U+0180, what pdflatex stops at in OT1, the encoding of a document that asks for no other.
+_UNSET = frozenset("«»ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲųſ")
 
 
 def latex(text: str) -> str:
@@ -22,7 +24,7 @@ def latex(text: str) -> str:
 
 
 def _plain(character: str) -> str:
-    known = character.isprintable() and ord(character) < 0x180
+    known = character.isprintable() and ord(character) < 0x180 and character not in _UNSET
     return character if known else rf"\texttt{{U+{ord(character):04X}}}"
 
 

@@ -51,6 +51,11 @@ def test_latex_specials_are_set_as_they_are():
     assert latex("a\n\nb\x1bc\x00") == r"a  b\texttt{U+001B}c\texttt{U+0000}"
 
 
+def test_latex_writes_what_pdflatex_cannot_set_by_its_number():
+    assert latex("ąŋ«") == r"\texttt{U+0105}\texttt{U+014B}\texttt{U+00AB}"
+    assert latex("éøŁß ✓b") == r"éøŁß \checkmark{}b"
+
+
 def test_latex_tables_hold_no_command_of_a_label(hostile):
     text = render(hostile[0], hostile[2], "latex")
     assert r"\input" not in text and "\x1b" not in text and "\u202e" not in text

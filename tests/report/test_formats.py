@@ -69,7 +69,7 @@ def test_latex_is_balanced_and_escapes(whole):
 def test_latex_compiles_whatever_a_label_holds(whole, tmp_path):
     expansion = expansion_of("quick", methods=("student",))
     table = expansion.grid.tables[0]
-    label = "100% & $x_1$ #2 {a}^~\\ <b> |τ| ≥ é – → ✓ Σ"
+    label = "100% & $x_1$ #2 {a}^~\\ <b> |τ| ≥ é – → ✓b Σ " + "".join(map(chr, range(0xA0, 0x180)))
     rows = tuple(row.model_copy(update={"label": label}) for row in table.rows)
     grid = expansion.grid.model_copy(update={"tables": (table.model_copy(update={"rows": rows}),)})
     strange = type(expansion)(grid, load_plugins(), expansion.info)
