@@ -30,8 +30,9 @@ def _plain(character: str) -> str:
 
 def markdown(text: str) -> str:
     """For a line or a table's cell of Markdown; line ends stay as `<br>`."""
-    # A bracket alone is one; it opens a link only by what follows its end.
-    return re.sub(r"([\\`*<>|]|\](?=[(\[:]))", r"\\\1", text).replace("&", "&amp;").replace("\n", "<br>")
+    # A bracket alone is one; it opens a link only by what follows its end. An underscore inside a word is one, too.
+    special = r"([\\`*<>|~]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_]))"
+    return re.sub(special, r"\\\1", text).replace("&", "&amp;").replace("\n", "<br>")
 
 
 def csv_cell(text: str) -> str:

@@ -65,6 +65,8 @@ def test_latex_tables_hold_no_command_of_a_label(hostile):
 def test_markdown_is_text():
     assert markdown("<b> `c` a|b *d* \\ &amp;") == r"\<b\> \`c\` a\|b \*d\* \\ &amp;amp;"
     assert markdown("![a](b) [c][d] [e]: f [0.1, 0.2]") == r"![a\](b) [c\][d] [e\]: f [0.1, 0.2]"
+    assert markdown("_x_ __y__ a_ (_b) ~~c~~") == r"\_x\_ \_\_y\_\_ a\_ (\_b) \~\~c\~\~"
+    assert markdown("wrn_40_2 → é_é") == "wrn_40_2 → é_é"
 
 
 def test_markdown_tables_hold_no_markup_of_a_label(hostile):
