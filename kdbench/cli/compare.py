@@ -62,4 +62,5 @@ def _problems(cell: Compared) -> list[str]:
         for side, measured in (("A", cell.old), ("B", cell.new))
         for seed, status in measured.without.items()
     ]
-    return found + ([f"recipe: {cell.recipe_change}"] if cell.recipe_change else [])
+    found += [f"recipe: {cell.recipe_change}"] if cell.recipe_change else []
+    return found + ([cell.teacher_change] if cell.teacher_change else [])

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdbench.cells import Cell
-from kdbench.errors import UserError
 from kdbench.gate.baseline import Baseline, BaselineCell, CellKey
-from kdbench.gate.difference import Sides
+from kdbench.gate.difference import Sides, refuse_other_data
 from kdbench.gate.rerun import Bench, changed_params
 from kdbench.gate.verdict import Outcome, Verdict, judge
 from kdbench.report.results import Summary
@@ -90,7 +89,8 @@ def check(bench: Bench, *, margin: float | None = None, alpha: float = 0.05) -> 
     margin = baseline.margin if margin is None else margin
     found = {cell.key: _found(bench.cells.get(cell.key), bench.store) for cell in baseline.cells}
     for records, _ in found.values():
-        _refuse_other_data(baseline, records)
+        for record in records:
+            refuse_other_data(f"run {record.id}", record.data_sha256, "the baseline", baseline.data_sha256)
     whole = [cell for cell in baseline.cells if found[cell.key][1] is None]
     sides = [_sides(cell, found[cell.key][0]) for cell in whole]
     judged = judge(sides, margin=margin, alpha=alpha, resolution=baseline.resolution)
@@ -116,15 +116,6 @@ def _found(cell: Cell | None, store: Store) -> tuple[list[Record], str | None]:
         else:
             lacking.append(f"seed {run.seed} was not run")
     return done, "; ".join(lacking) or None
-
-
-def _refuse_other_data(baseline: Baseline, records: list[Record]) -> None:
-    for record in records:
-        if record.data_sha256 != baseline.data_sha256:
-            raise UserError(
-                f"run {record.id} was made on other data than the baseline ({record.data_sha256[:12]}, not "
-                f"{baseline.data_sha256[:12]}); accuracies on different data cannot be compared."
-            )
 
 
 def _sides(cell: BaselineCell, records: list[Record]) -> Sides:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdbench.errors import UserError
-from kdbench.gate.difference import Difference, Sides, difference
+from kdbench.gate.difference import Difference, Sides, difference, refuse_other_data
 from kdbench.gate.sides import Cells, Measured, Subject, changed, titles
 from kdbench.report.statistics import Estimate, Interval, holm
 
@@ -29,6 +29,11 @@ class Compared:
         """What differs between the recipes, in words."""
         return changed(self.old.recipe, self.new.recipe)
 
+    @property
+    def teacher_change(self) -> str:
+        """What differs between how the teachers, and the pre-stages on them, were made, in words."""
+        return changed(self.old.taught_by, self.new.taught_by)
+
     def as_json(self) -> dict[str, Any]:
         """As plain data."""
         return {
@@ -45,6 +50,7 @@ class Compared:
             "interval": self.interval.as_json() if self.interval else None,
             "separated": self.separated,
             "recipe_change": self.recipe_change or None,
+            "teacher_change": self.teacher_change or None,
         }
 
 
@@ -65,7 +71,8 @@ def compare(a: Cells, b: Cells, *, alpha: float = 0.05) -> Comparison:
     """B minus A in points, with t intervals at 1 − alpha; Holm's correction is over all cells.
 
     Cells match if data set, pair, method and parameters do, and of several recipes the equal one; a single recipe on
-    each side matches another, and the change is told. Raises `UserError` if nothing matches.
+    each side matches another, and the change is told. Raises `UserError` if nothing matches, or if what matches was
+    measured on different data.
     """
     matched, only_a, only_b = [], [], []
     named = titles([*a, *b])
@@ -76,6 +83,8 @@ def compare(a: Cells, b: Cells, *, alpha: float = 0.05) -> Comparison:
         only_b += [named[subject]] * len(right)
     if not matched:
         raise UserError("the two sides have no cell in common: data set, pair, method and parameters must be equal.")
+    for subject, old, new in matched:
+        refuse_other_data(f"B's {named[subject]}", new.data_sha256, "A's", old.data_sha256)
     changes = [difference(Sides(o.values, n.values)) if o.values and n.values else None for _, o, n in matched]
     estimates = [change.estimate if change else Estimate(0.0, None, None) for change in changes]
     separated = [rejected for rejected, _ in holm([estimate.p_value for estimate in estimates], alpha)]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from kdbench.errors import UserError
 from kdbench.report.results import Summary
 from kdbench.report.statistics import Estimate, paired, welch
 
@@ -68,3 +69,12 @@ def difference(sides: Sides) -> Difference:
     seen = old.std is not None and new.std is not None
     variance = (estimate.error or 0.0) ** 2 * n if seen else None
     return Difference("welch", estimate.mean, n, variance, estimate.freedom or 0, sides.same_bits)
+
+
+def refuse_other_data(what: str, data_sha256: str, than: str, expected: str) -> None:
+    """Raise `UserError` unless what is compared was measured on the same data."""
+    if data_sha256 != expected:
+        raise UserError(
+            f"{what} was made on other data than {than} ({data_sha256[:12]}, not {expected[:12]}); accuracies on "
+            "different data cannot be compared."
+        )

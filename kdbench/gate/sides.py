@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from kdbench.errors import UserError
-from kdbench.gate.baseline import read_baseline
+from kdbench.gate.baseline import Baseline, read_baseline
+from kdbench.gate.difference import refuse_other_data
+from kdbench.recipe import Recipe
 from kdbench.report.results import Summary
+from kdbench.run import Run
 from kdbench.store.store import Store
 
 
@@ -32,9 +35,13 @@ class Subject:
 
 @dataclass
 class Measured:
-    """One cell of one side: its recipe, accuracies in per cent by seed, and why a seed has none."""
+    """One cell of one side: its recipe, the checksum of its data, how the networks that its students learned from were
+    made, accuracies in per cent by seed, and why a seed has none.
+    """
 
     recipe: dict[str, Any]
+    data_sha256: str
+    taught_by: dict[str, Any]
     values: dict[int, float] = field(default_factory=dict)
     without: dict[int, str] = field(default_factory=dict)
 
@@ -48,7 +55,11 @@ Cells = Mapping[Subject, list[Measured]]
 
 
 def read_side(path: Path) -> Cells:
-    """Cells by subject, one for each recipe that it was trained with. Raises `UserError` if there are none."""
+    """Cells by subject, one for each recipe that it was trained with.
+
+    Raises `UserError` if there are none, or if the runs of one cell have unlike teachers or those of one data set
+    unlike data.
+    """
     if not path.exists():
         raise UserError(f"{path} does not exist; give a results folder or a file of `kdbench baseline save`.")
     if path.is_dir():
@@ -58,13 +69,22 @@ def read_side(path: Path) -> Cells:
 
 def _from_records(folder: Path) -> Cells:
     cells: dict[Subject, list[Measured]] = {}
+    data: dict[str, str] = {}
     for record in Store(folder).find().records.values():
         run = record.run
         if run.role != "student":
             continue
+        expected = data.setdefault(run.dataset, record.data_sha256)
+        refuse_other_data(f"run {record.id} in {folder}", record.data_sha256, "other runs there", expected)
         teacher = run.teacher.architecture if run.teacher else None
         subject = Subject(run.dataset, teacher, run.student, run.method, _key(run.params))
-        measured = _of_recipe(cells.setdefault(subject, []), run.recipe.model_dump(mode="json"))
+        new = Measured(run.recipe.model_dump(mode="json"), record.data_sha256, _taught_by(run))
+        measured = _of_recipe(cells.setdefault(subject, []), new)
+        if unlike := changed(measured.taught_by, new.taught_by):
+            raise UserError(
+                f"{folder} holds runs of {subject.name} that learned from different networks ({unlike}); keep those of "
+                "each in a results folder of its own, or compare files of `kdbench baseline save`, which hold one grid."
+            )
         if record.status == "done":
             measured.values[run.seed] = record.top1_last
         else:
@@ -82,17 +102,46 @@ def _from_baseline(path: Path) -> Cells:
         subject = Subject(
             baseline.dataset, cell.teacher if cell.taught else None, cell.student, cell.method, _key(cell.params)
         )
-        measured = _of_recipe(cells.setdefault(subject, []), recipe)
+        new = Measured(recipe, baseline.data_sha256, _planned_teacher(baseline, cell.teacher) if cell.taught else {})
+        measured = _of_recipe(cells.setdefault(subject, []), new)
         measured.values |= {value.seed: value.top1_last for value in cell.values}
     return cells
 
 
-def _of_recipe(found: list[Measured], recipe: dict[str, Any]) -> Measured:
+def _of_recipe(found: list[Measured], new: Measured) -> Measured:
     for measured in found:
-        if measured.recipe == recipe:
+        if measured.recipe == new.recipe:
             return measured
-    found.append(Measured(recipe))
-    return found[-1]
+    found.append(new)
+    return new
+
+
+def _taught_by(run: Run) -> dict[str, Any]:
+    if run.teacher is None:
+        return {}
+    by = run.teacher.trained_by
+    made = _trained("teacher", by.recipe, by.seed) if by else _imported(str(run.teacher.imported))
+    if run.pre_stage is None:
+        return made | {"pre-stage": "none"}
+    trained = _trained("pre-stage", run.pre_stage.recipe, run.pre_stage.seed)
+    return made | trained | {"pre-stage's params": run.pre_stage.params}
+
+
+def _planned_teacher(baseline: Baseline, architecture: str) -> dict[str, Any]:
+    if digest := baseline.imported.get(architecture):
+        return _imported(digest)
+    return _trained("teacher", baseline.grid.teacher_recipe, baseline.grid.teacher_seed)
+
+
+def _imported(digest: str) -> dict[str, Any]:
+    return {"teacher": f"imported {digest[:12]}"}
+
+
+def _trained(what: str, recipe: Recipe, seed: int) -> dict[str, Any]:
+    # A grid's recipe leaves the rate to the network's family, which a baseline does not hold.
+    unknown = {"lr", "lr_by_family"} if recipe.lr_by_family else set()
+    made = {"seed": seed, **recipe.model_dump(mode="json", exclude=unknown)}
+    return {what: "trained"} | {f"{what}'s {key}": value for key, value in made.items()}
 
 
 def _key(params: Mapping[str, Any]) -> str:
@@ -115,6 +164,6 @@ def titles(subjects: Iterable[Subject]) -> dict[Subject, str]:
 
 
 def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """The keys of two recipes that differ, in words."""
-    names: Iterable[str] = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-    return ", ".join(f"{name} {old.get(name)} → {new.get(name)}" for name in names)
+    """What both tell, but not alike, in words."""
+    names = sorted(name for name in old.keys() & new.keys() if old[name] != new[name])
+    return ", ".join(f"{name} {old[name]} → {new[name]}" for name in names)

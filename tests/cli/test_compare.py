@@ -5,9 +5,13 @@ import json
 import pytest
 from scipy import stats
 
+from kdbench.run import Teacher
 from kdbench.store.store import Store
 from tests.cli.support import kdbench
 from tests.gate.support import GRID, accuracies, baseline_of, expansion, fill, record, written
+from tests.support import present_basis
+
+RETAUGHT = GRID + "teacher_recipe: {epochs: 3, batch_size: 16, max_steps: 2}\n"
 
 
 @pytest.fixture
@@ -48,6 +52,71 @@ def test_another_recipe_is_told(folder):
     other = expansion(folder, GRID.replace("epochs: 1", "epochs: 2"))
     fill(Store(folder / "c"), other, accuracies(kd=92.0))
     assert "recipe: epochs 1 → 2" in kdbench("compare", folder / "a", folder / "c").out
+
+
+def test_another_teacher_is_told(folder):
+    fill(Store(folder / "c"), expansion(folder, RETAUGHT), accuracies(student=90.0, kd=94.0))
+    page = kdbench("compare", folder / "a", folder / "c").out
+    assert "kd resnet14→resnet8 on digits: teacher's augmentation" in page and "teacher's epochs 1 → 3" in page
+    assert page.count("teacher's epochs") == 1 and "recipe:" not in page
+
+
+def test_an_imported_teacher_is_told(folder):
+    cells = expansion(folder)
+    store = Store(folder / "c")
+    imported = Teacher(architecture="resnet14", imported="e" * 64)
+    for run in cells.cells[1].runs:
+        store.write(record(run.model_copy(update={"teacher": imported}), 92.0))
+    (cell,) = json.loads(kdbench("compare", folder / "a", folder / "c", "--json").out)["cells"]
+    assert cell["teacher_change"] == "teacher trained → imported eeeeeeeeeeee"
+
+
+def test_another_pre_stage_is_told(folder):
+    text = GRID.replace("{method: dkd, label: DKD}", "{method: mtkd_ssr, label: MTKD-SSR}")
+    (run, *_) = expansion(folder, text).cells[2].runs
+    longer = run.pre_stage.recipe.model_copy(update={"epochs": 2})
+    other = run.model_copy(update={"pre_stage": run.pre_stage.model_copy(update={"recipe": longer})})
+    for name, made in (("c", run), ("d", other)):
+        Store(folder / name).write(record(made, 92.0))
+    assert ": pre-stage's epochs 1 → 2\n" in kdbench("compare", folder / "c", folder / "d").out
+
+
+def test_the_teacher_of_a_baseline_is_told(folder):
+    retaught = expansion(folder, RETAUGHT)
+    fill(Store(folder / "c"), retaught, accuracies(student=90.0, kd=94.0, dkd=94.0))
+    written(baseline_of(Store(folder / "c"), retaught), folder / "c.json")
+    assert "teacher's epochs 1 → 3" in kdbench("compare", folder / "a", folder / "c.json").out
+
+
+def test_a_rate_that_a_baseline_does_not_hold_is_not_judged(folder):
+    cells = expansion(folder, GRID.replace("epochs: 1", "epochs: 1, lr_by_family: {resnet: 0.01}"))
+    fill(Store(folder / "c"), cells, accuracies(student=90.0, kd=94.0, dkd=94.0))
+    written(baseline_of(Store(folder / "c"), cells), folder / "c.json")
+    page = json.loads(kdbench("compare", folder / "c", folder / "c.json", "--json").out)
+    assert [cell["teacher_change"] for cell in page["cells"]] == [None] * 3
+
+
+def test_two_teachers_of_one_cell_are_2(folder):
+    fill(Store(folder / "a"), expansion(folder, RETAUGHT), accuracies(kd=94.0))
+    result = kdbench("compare", folder / "b", folder / "a")
+    assert result.code == 2 and f"{folder / 'a'} holds runs of kd resnet14→resnet8 on digits" in result.err
+    assert "teacher's epochs" in result.err and "a results folder of its own" in result.err
+
+
+def test_other_data_are_2(folder):
+    cells = expansion(folder)
+    for run in cells.cells[1].runs:
+        Store(folder / "c").write(record(run, 92.0, basis=present_basis(run, "e" * 64)))
+    result = kdbench("compare", folder / "a", folder / "c")
+    assert result.code == 2
+    assert "B's kd resnet14→resnet8 on digits was made on other data than A's (eeeeeeeeeeee, not d" in result.err
+
+
+def test_other_data_in_one_folder_are_2(folder):
+    run = expansion(folder).cells[2].runs[0]
+    Store(folder / "a").write(record(run, 92.0, basis=present_basis(run, "e" * 64)))
+    result = kdbench("compare", folder / "b", folder / "a")
+    assert result.code == 2 and "was made on other data than other" in result.err.replace("\n", " ")
 
 
 def test_failed_runs_and_other_seeds_are_told(folder):
