@@ -85,7 +85,7 @@ def test_every_number_leads_to_a_record(whole):
 
 @pytest.mark.parametrize(("right", "of", "shown"), [(734, 797, "92.10"), (561, 800, "70.12")])
 def test_a_run_has_one_number_on_its_card_and_in_the_tables(right, of, shown):
-    expansion = expansion_of("cifar100", tables=("table1",), methods=("student",), seeds=[0], recipe={"epochs": 1})
+    expansion = expansion_of("cifar100", tables=("table1",), methods=("student",), seeds=[0])
     found = {run.id: record(run, load_plugins(), top1=100 * right / of) for c in expansion.cells for run in c.runs}
     text = page(expansion, found, references=["student"], with_figures=False)
     details = json.loads(re.search(r'id="details">(.*?)</script>', text, re.S)[1])
