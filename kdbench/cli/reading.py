@@ -51,7 +51,15 @@ def readable_records(session: Session, keep_stale: bool) -> dict[str, Record]:
             "" if keep_stale else "; show them with --keep stale, or train them again with `kdbench run --rerun stale`"
         )
         typer.echo(f"kdbench: warning: {describe_stale(stale)}: {what}{hint}.", err=True)
-    return {run_id: record for run_id, record in found.records.items() if keep_stale or run_id not in stale}
+    shown = {run_id: record for run_id, record in found.records.items() if keep_stale or run_id not in stale}
+    of_grid = [run.id for cell in session.expansion.cells for run in cell.runs if run.id in shown]
+    if len(unlike := {shown[run_id].data_sha256: run_id for run_id in of_grid}) > 1:
+        typer.echo(
+            f"kdbench: warning: results were made on unlike data of one name (runs {_few([*unlike.values()])}) and do "
+            "not compare; `kdbench run --rerun stale` trains those of other data than yours again.",
+            err=True,
+        )
+    return shown
 
 
 def describe_stale(stale: dict[str, str]) -> str:

@@ -38,3 +38,14 @@ def test_a_reference_of_ones_own(folder):
 def test_text_and_markdown(folder):
     assert "Paired differences, points" in stats(folder).out
     assert "**Paired differences, points**" in stats(folder, "--format", "markdown").out
+
+
+def test_results_on_unlike_data_are_named(folder):
+    assert "unlike data" not in stats(folder).err
+    store = Store(folder / "runs")
+    moved = next(iter(store.find().records.values()))
+    basis = moved.basis.model_copy(update={"data_sha256": "e" * 64})
+    store.write(moved.model_copy(update={"basis": basis}))
+    warned = stats(folder)
+    assert warned.code == 0
+    assert "results were made on unlike data of one name (runs " in warned.err and moved.id in warned.err
