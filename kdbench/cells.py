@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kdbench.data.dataset import DatasetInfo
@@ -10,6 +11,7 @@ from kdbench.errors import UserError
 from kdbench.grid import Grid, Pair, Row, Table
 from kdbench.method import Method, MethodParams
 from kdbench.model import Shapes
+from kdbench.places import describe, homes
 from kdbench.plugins import Registry
 from kdbench.run import Run, Teacher
 from kdbench.validation import validated
@@ -94,10 +96,11 @@ class Expansion:
         method = self._registry.method(row.method)
         params = method_params(method, row.params)
         teacher = self.teacher(pair.teacher)
-        needs_teacher = bool(method.needs_for(params).teacher)
-        declined = method.decline(
-            params, self.shapes(pair.student), self.shapes(pair.teacher) if needs_teacher else None
-        )
+        with _asking(method, "needs_for"):
+            needs_teacher = bool(method.needs_for(params).teacher)
+        shapes = self.shapes(pair.student), self.shapes(pair.teacher) if needs_teacher else None
+        with _asking(method, "decline"):
+            declined = method.decline(params, *shapes)
         runs = () if declined else self._runs(pair, method, params, teacher if needs_teacher else None)
         return Cell(table, pair, row, teacher, runs, declined, method.caveat)
 
@@ -118,10 +121,10 @@ class Expansion:
         )
 
     def _pre_stage(self, method: type[Method], params: MethodParams, teacher: Teacher | None) -> Run | None:
-        declared = method.pre_stage(params)
+        with _asking(method, "pre_stage"):
+            declared, by_default = method.pre_stage(params), method.pre_stage(method.Params())
         if declared is None or teacher is None:
             return None
-        by_default = method.pre_stage(method.Params())
         if by_default is None or by_default[0] is not declared[0]:
             # A pre-stage's run says whose it is; by the defaults it is told what to train.
             raise UserError(
@@ -139,6 +142,19 @@ class Expansion:
             recipe=self.grid.teacher_recipe.resolved(self._registry.architecture(teacher.architecture).family),
             seed=self.grid.teacher_seed,
         )
+
+
+@contextmanager
+def _asking(method: type[Method], what: str) -> Iterator[None]:
+    """Turns what a method's declaration raises into a user's error."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"method '{method.name}': `{what}` raises {describe(error, homes(method))}; mend it, or leave the method out."
+        ) from error
 
 
 def method_params(method: type[Method], values: Mapping[str, object]) -> MethodParams:

@@ -251,3 +251,14 @@ def test_a_pre_stage_of_another_class_than_the_defaults_is_refused(monkeypatch):
     assert expand("quick", pairs=("resnet20:resnet8",), methods=("mtkd_ssr",)).cells
     with pytest.raises(UserError, match="'mtkd_ssr' declares the pre-stage Other for some parameters and TeacherHeads"):
         expand("quick", pairs=("resnet20:resnet8",), methods=("mtkd_ssr",), params={"mtkd_ssr": {"tau": 1.5}})
+
+
+@pytest.mark.parametrize("declaration", ["needs_for", "decline", "pre_stage"])
+def test_a_declaration_that_raises_is_said_with_its_method(monkeypatch, declaration):
+    def raising(cls, *arguments):
+        return ()[1]
+
+    monkeypatch.setattr(REGISTRY.method("dkd"), declaration, classmethod(raising))
+    with pytest.raises(UserError, match=f"method 'dkd': `{declaration}` raises IndexError: tuple index out of range"):
+        expand("quick", methods=("dkd",))
+    assert expand("quick", methods=("kd",)).cells
