@@ -48,7 +48,8 @@ def describe(error: BaseException, folders: Iterable[str]) -> str:
     frames = [(frame.filename, frame.lineno or 0) for frame in reversed(traceback.extract_tb(error.__traceback__))]
     place = _innermost(frames, folders)
     text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" + (f", {place}" if place else "")
+    name = type(error).__name__
+    return (f"{name}: {text}" if text else name) + (f", {place}" if place else "")
 
 
 def _innermost(lines: list[tuple[str, int]], folders: Iterable[str]) -> str | None:
