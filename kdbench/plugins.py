@@ -28,6 +28,8 @@ from kdbench.names import unfit_name
 
 GROUP = "kdbench"
 T = TypeVar("T")
+#: What a plugin's code may end in; a script without a `__main__` guard exits where it is imported.
+_FAILURES = (Exception, SystemExit)
 logger = logging.getLogger(__name__)
 
 
@@ -75,7 +77,7 @@ class Registry:
             plugin = self._by_module[implementation.plugin_name]
             try:
                 named = [(name_of(value), value) for value in implementation.function()]
-            except Exception as error:
+            except _FAILURES as error:
                 plugin.error = _sentence(f"hook {hook} failed", error)
                 continue
             for name, value in named:
@@ -185,7 +187,7 @@ class Registry:
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             try:
                 implementation.function(**{name: event[name] for name in implementation.argnames})
-            except Exception as error:
+            except _FAILURES as error:
                 if implementation.plugin_name not in self._silenced:
                     self._silenced.add(implementation.plugin_name)
                     logger.warning("observer %s: %s", implementation.plugin_name, _sentence(f"{hook} failed", error))
@@ -241,7 +243,7 @@ def _register(manager: pluggy.PluginManager, plugin: Plugin, load: Callable[[], 
     try:
         manager.register(load(), name=plugin.name)
         manager.check_pending()
-    except Exception as error:
+    except _FAILURES as error:
         plugin.error = _sentence("loading failed", error)
         if manager.has_plugin(plugin.name):
             manager.unregister(name=plugin.name)
@@ -274,6 +276,6 @@ def _import_file(specification: ModuleSpec) -> ModuleType:
     return module
 
 
-def _sentence(what: str, error: Exception) -> str:
+def _sentence(what: str, error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{what}: {text}" if isinstance(error, UserError) else f"{what}: {type(error).__name__}: {text}"

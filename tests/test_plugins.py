@@ -11,6 +11,7 @@ import kdbench
 from kdbench import plugins
 from kdbench.errors import UserError
 from kdbench.supervised import Supervised
+from tests.cli.support import kdbench as kdbench_command
 
 
 @dataclass
@@ -29,7 +30,7 @@ def install(monkeypatch, *found, version="1.0"):
 
     def loader(thing):
         def load():
-            if isinstance(thing, Exception):
+            if isinstance(thing, BaseException):
                 raise thing
             return thing
 
@@ -68,7 +69,9 @@ def test_an_installed_plugin_is_listed_with_what_it_brought(monkeypatch):
     assert not registry.problems
 
 
-@pytest.mark.parametrize("error", [ImportError("no module named nothing"), SyntaxError("bad"), RuntimeError("boom")])
+@pytest.mark.parametrize(
+    "error", [ImportError("no module named nothing"), SyntaxError("bad"), RuntimeError("boom"), SystemExit(0)]
+)
 def test_one_that_cannot_be_loaded_is_reported_and_the_rest_works(monkeypatch, error):
     registry = install(monkeypatch, ("broken-dist", "broken", error), ("extra", "mine", offering("mine")))
     (problem,) = registry.problems
@@ -76,11 +79,17 @@ def test_one_that_cannot_be_loaded_is_reported_and_the_rest_works(monkeypatch, e
     assert registry.method("mine") and registry.method("kd")
 
 
-def test_one_whose_hook_raises_is_reported(monkeypatch):
+def test_an_interrupt_while_loading_goes_on(monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        install(monkeypatch, ("slow-dist", "slow", KeyboardInterrupt()))
+
+
+@pytest.mark.parametrize("error", [ValueError("not today"), SystemExit("not today")])
+def test_one_whose_hook_raises_is_reported(monkeypatch, error):
     class Raising:
         @kdbench.hookimpl
         def kdbench_methods(self):
-            raise ValueError("not today")
+            raise error
 
     registry = install(monkeypatch, ("raising-dist", "raising", Raising()))
     (problem,) = registry.problems
@@ -124,13 +133,14 @@ def test_unknown_names_are_answered_by_the_nearest():
     assert registry.architecture("mobilenetv2").name == "MobileNetV2"
 
 
-def test_an_observer_that_raises_is_reported_once_and_stops_nothing(caplog):
+@pytest.mark.parametrize("error", [RuntimeError("observer trouble"), SystemExit("observer trouble")])
+def test_an_observer_that_raises_is_reported_once_and_stops_nothing(caplog, error):
     registry, seen = plugins.load_plugins(), []
 
     class Bad:
         @kdbench.hookimpl
         def kdbench_run_started(self, run):
-            raise RuntimeError("observer trouble")
+            raise error
 
     class Good:
         @kdbench.hookimpl
@@ -178,6 +188,14 @@ def test_a_plugin_file_that_fails_is_a_users_mistake(tmp_path):
     path.write_text("import nothing_of_that_name\n")
     with pytest.raises(UserError, match=r"bad\.py: loading failed: ModuleNotFoundError"):
         plugins.load_plugins((path,))
+
+
+def test_a_plugin_file_that_exits_when_imported_is_a_users_mistake(tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text("import sys\nsys.exit(0)\n")
+    result = kdbench_command("list", "methods", "--plugin", path)
+    assert result.code == 2 and not result.out
+    assert result.err == f"kdbench: plugin file {path}: loading failed: SystemExit: 0; mend it or leave --plugin out\n"
 
 
 def test_a_plugin_file_s_own_user_error_stands_without_a_class_name(tmp_path):
