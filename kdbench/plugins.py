@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import pluggy
 
 from kdbench import hookspecs
 from kdbench.data.dataset import DatasetSource, resolve_dataset
 from kdbench.errors import UserError, unknown
-from kdbench.method import Method
+from kdbench.method import Method, MethodParams
 from kdbench.model import Architecture
 from kdbench.names import unfit_name
 
@@ -81,8 +81,8 @@ class Registry:
                 plugin.error = _sentence(f"hook {hook} failed", error)
                 continue
             for name, value in named:
-                if why := unfit_name(name):
-                    self._refused.append(f"{kind} {name!r} of plugin {plugin.origin} is not in use: {why}; rename it")
+                if why := _unfit(kind, name, value):
+                    self._refused.append(f"{kind} {name!r} of plugin {plugin.origin} is not in use: {why}")
                     continue
                 offers.setdefault(name, []).append(Offer(value, plugin))
                 plugin.brought.setdefault(kind, []).append(name)
@@ -90,7 +90,7 @@ class Registry:
 
     @property
     def problems(self) -> list[str]:
-        """One sentence for each broken or empty plugin, each name that cannot be one and each registered twice."""
+        """One sentence for each broken or empty plugin, each offer that is refused and each name registered twice."""
         broken = [f"plugin {p.origin} is not in use: {p.error}" for p in self.plugins if p.error]
         empty = [
             f"plugin {p.origin} brings nothing: it has no hook; define one, such as `kdbench_methods`, under "
@@ -200,6 +200,23 @@ _KINDS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "grid": ("kdbench_grids", lambda path: path.stem),
     "paper table": ("kdbench_paper_tables", lambda path: path.stem),
 }
+
+
+def _unfit(kind: str, name: object, value: object) -> str | None:
+    """Why an offer cannot be taken, and what to do; None if it can."""
+    if why := unfit_name(name):
+        return f"{why}; rename it"
+    if kind != "method":
+        return None
+    if not _derived(value, Method):
+        return "it is no class derived from `kdbench.Method`; derive it from that"
+    if not _derived(value.Params, MethodParams):
+        return "its `Params` is no class derived from `kdbench.MethodParams`; derive it from that"
+    return None
+
+
+def _derived(value: object, base: type[T]) -> TypeGuard[type[T]]:
+    return isinstance(value, type) and issubclass(value, base)
 
 
 @functools.cache

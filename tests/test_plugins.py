@@ -97,6 +97,44 @@ def test_one_whose_hook_raises_is_reported(monkeypatch, error):
     assert registry.method("kd")
 
 
+class NoMethod:
+    """What has a name and is not derived from `kdbench.Method`."""
+
+    name = "wrong"
+
+
+class PlainParams(Supervised):
+    """A method whose parameters are not typed."""
+
+    name = "wrong"
+
+    class Params:
+        """Not derived from `kdbench.MethodParams`."""
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (NoMethod, "it is no class derived from `kdbench.Method`; derive it from that"),
+        (NoMethod(), "it is no class derived from `kdbench.Method`; derive it from that"),
+        (PlainParams, "its `Params` is no class derived from `kdbench.MethodParams`; derive it from that"),
+        (
+            type("NoParams", (Supervised,), {"name": "wrong", "Params": None}),
+            "its `Params` is no class derived from `kdbench.MethodParams`; derive it from that",
+        ),
+    ],
+)
+def test_what_is_no_method_is_refused_and_the_rest_works(monkeypatch, value, why):
+    class Offering:
+        @kdbench.hookimpl
+        def kdbench_methods(self):
+            return [value, type("mine", (Supervised,), {"name": "mine"})]
+
+    registry = install(monkeypatch, ("wrong-dist", "some", Offering()))
+    assert registry.problems == [f"method 'wrong' of plugin some (wrong-dist 1.0) is not in use: {why}"]
+    assert "wrong" not in registry.names("method") and registry.method("mine")
+
+
 def test_a_misspelt_hook_is_caught(monkeypatch):
     class Misspelt:
         @kdbench.hookimpl
