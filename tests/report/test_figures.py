@@ -97,6 +97,22 @@ def test_a_pair_without_a_finished_run_has_no_plot():
     assert plots(expansion, results, {}, load_plugins()) == []
 
 
+@pytest.mark.parametrize("changed", ["raises", "other terms"])
+def test_weights_that_are_not_those_of_the_records_stop_no_figure(monkeypatch, changed):
+    def weights(cls, params):
+        if changed == "raises":
+            raise NotImplementedError
+        return {"ce": 1.0, "other": 1.0}
+
+    expansion = expansion_of("cifar100", tables=("table1",), pairs=(PAIR,), methods=("kd", "dskd"))
+    records, registry = fabricate(expansion), load_plugins()
+    results = cell_results(expansion, records, registry)
+    monkeypatch.setattr(registry.method("kd"), "weights", classmethod(weights))
+    (plot,) = plots(expansion, results, records, registry)
+    assert [len(series.weights) for series in plot.series] == [0, 5]
+    assert {entry.kind for entry in figures([plot], [])} == set(KINDS) - {"forest"}
+
+
 def test_no_two_series_look_alike():
     looks = [(look.colour, look.marker, str(look.line)) for look in map(Look, range(40))]
     assert len(set(looks)) == len(looks)

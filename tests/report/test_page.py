@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from kdbench.method import Method
 from kdbench.plugins import load_plugins
 from kdbench.report.page.render import render
 from tests.report.fabricate import expansion_of, fabricate, record
@@ -126,6 +127,14 @@ def test_a_page_without_figures_has_none():
     expansion = expansion_of("quick", methods=("student", "kd"))
     text = page(expansion, fabricate(expansion), with_figures=False)
     assert "<svg" not in text and "Figures" not in text
+
+
+def test_a_method_without_weights_fails_its_runs_and_not_the_page(monkeypatch):
+    expansion = expansion_of("cifar100", tables=("table1",), methods=("student", "kd"))
+    runs = [run for cell in expansion.cells for run in cell.runs]
+    records = fabricate(expansion, failed=[run.id for run in runs if run.method == "kd"])
+    monkeypatch.setattr(load_plugins().method("kd"), "weights", Method.weights)
+    assert "RuntimeError: made up" in page(expansion, records)
 
 
 def test_names_from_files_cannot_become_markup():

@@ -17,7 +17,7 @@ from kdbench.store.records import Epoch, Record
 
 @dataclass(frozen=True)
 class Series:
-    """A row of a table on one pair. `weights` are the factors of its loss terms."""
+    """A row of a table on one pair. `weights` are the factors of its recorded loss terms; none if they are unknown."""
 
     result: CellResult
     records: tuple[Record, ...]
@@ -91,9 +91,19 @@ def plots(
 
 def _series(result: CellResult, index: int, records: Mapping[str, Record], registry: Registry) -> Series:
     done = [records[run.id] for run in result.cell.runs if run.id in records and records[run.id].status == "done"]
+    return Series(result, tuple(done), _weights(result, done, registry) if done else {}, Look(index))
+
+
+def _weights(result: CellResult, done: list[Record], registry: Registry) -> Mapping[str, float]:
     method = registry.method(result.cell.row.method)
-    weights = method.weights(method_params(method, result.cell.row.params))
-    return Series(result, tuple(done), weights, Look(index))
+    params = method_params(method, result.cell.row.params)
+    # A method may have been changed since its runs finished, and may now raise or name other terms.
+    try:
+        weights = method.weights(params)
+    except Exception:
+        return {}
+    fits = all(epoch.terms.keys() == weights.keys() for record in done for epoch in record.curve)
+    return weights if fits else {}
 
 
 def band(records: tuple[Record, ...], value: Callable[[Epoch], float], points: int | None) -> Band:
