@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import typing
 from typing import Annotated, Any
 
 import typer
 
+from kdbench import places
 from kdbench.cells import method_params
 from kdbench.cli.options import JsonOption, PluginOption, SetOption, parse_settings, registry_with
 from kdbench.environment import source_file
+from kdbench.errors import UserError
 from kdbench.method import Method, MethodParams
 from kdbench.plugins import Registry
 
@@ -51,13 +54,31 @@ def describe(method: type[Method], params: MethodParams, registry: Registry) -> 
 
 
 def formula(method: type[Method], params: MethodParams) -> str:
-    """total = Σ weight × term, with the parameters' values."""
+    """total = Σ weight × term, with the parameters' values. Raises `UserError` if the method has no weights to tell."""
+    try:
+        weights = method.weights(params)
+    except Exception as error:
+        reason = places.describe(error, places.homes(method)).removesuffix(": ")
+        raise UserError(f"`weights` of method '{method.name}' raises {reason}; mend it.") from error
     values = params.model_dump(mode="json")
+    texts = getattr(method, "formula", {})
     terms = [
-        f"{weight:g} × {method.formula[name].format(**values)}   [{name}]"
-        for name, weight in method.weights(params).items()
+        f"{weight:g} × {_filled(texts[name], values) if name in texts else '(no text in `formula`)'}   [{name}]"
+        for name, weight in weights.items()
     ]
     return "total = " + "\n      + ".join(terms)
+
+
+def _filled(text: str, values: dict[str, Any]) -> str:
+    """`text` with its parameters filled in; braces around anything else stay as they are."""
+
+    def fill(braces: re.Match[str]) -> str:
+        try:
+            return braces[0].format(**values)
+        except (LookupError, ValueError, AttributeError, TypeError):
+            return braces[0]
+
+    return re.sub(r"\{\{|\}\}|\{[^{}]*\}", fill, text)
 
 
 def _parameter(name: str, params: MethodParams) -> dict[str, Any]:

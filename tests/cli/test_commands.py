@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from kdbench.cli.main import app
+from kdbench.method import Method
 from kdbench.plugins import load_plugins
 from kdbench.store.weights import save_weights
 from tests.cli.support import kdbench, tiny_grid
@@ -77,6 +78,55 @@ def test_show_of_every_method_works():
         shown = json.loads(result.out)
         assert shown["formula"].startswith("total = ") and "{" not in shown["formula"]
         assert shown["citation"] and len(shown["source_sha256"]) == 64
+
+
+def shown_formula(folder, attributes):
+    """The formula that `show` prints of a method with such class attributes."""
+    path = folder / "mine.py"
+    path.write_text(
+        "import kdbench\n"
+        "class Mine(kdbench.Method):\n"
+        "    name = 'mine'\n"
+        f"    {attributes}\n"
+        "    class Params(kdbench.MethodParams):\n"
+        "        tau: float = kdbench.param(4.0, 'temperature', gt=0)\n"
+        "    @classmethod\n"
+        "    def weights(cls, params):\n"
+        "        return {'ce': 1.0, 'kd': 0.5}\n"
+        "@kdbench.hookimpl\ndef kdbench_methods():\n    return [Mine]\n"
+    )
+    result = kdbench("show", "mine", "--plugin", path, "--json")
+    assert result.code == 0, result.err
+    return json.loads(result.out)["formula"]
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("KD_{S}, τ = {tau}", "KD_{S}, τ = 4.0"),
+        ("x_{i_{j}} in {0, …, {tau:g}}, {}", "x_{i_{j}} in {0, …, 4}, {}"),
+        ("{{S}} of {tau.none} and {tau:?} and {tau[0]}", "{S} of {tau.none} and {tau:?} and {tau[0]}"),
+        ("a lone { or }", "a lone { or }"),
+    ],
+)
+def test_show_leaves_braces_that_are_no_parameter(tmp_path, text, filled):
+    assert shown_formula(tmp_path, f"formula = {{'ce': 'CE', 'kd': {text!r}}}") == (
+        f"total = 1 × CE   [ce]\n      + 0.5 × {filled}   [kd]"
+    )
+
+
+@pytest.mark.parametrize("attributes", ["pass", "formula = {}"])
+def test_show_says_that_a_term_has_no_formula(tmp_path, attributes):
+    assert shown_formula(tmp_path, attributes) == (
+        "total = 1 × (no text in `formula`)   [ce]\n      + 0.5 × (no text in `formula`)   [kd]"
+    )
+
+
+def test_show_of_a_method_without_weights_says_so(monkeypatch):
+    monkeypatch.setattr(load_plugins().method("kd"), "weights", Method.weights)
+    result = kdbench("show", "kd")
+    assert result.code == 2
+    assert result.err == "kdbench: `weights` of method 'kd' raises NotImplementedError; mend it.\n"
 
 
 def test_show_of_an_unknown_method_names_the_nearest():
