@@ -52,6 +52,12 @@ def names(name: str, registry: Registry) -> dict[str, str]:
             f"'{name}' cannot be a method's name; take lower-case letters, digits and underscores, a letter first, and "
             "no word of Python's own."
         )
+    class_name = "".join(word[:1].upper() + word[1:] for word in name.split("_"))
+    if keyword.iskeyword(class_name):
+        raise UserError(
+            f"'{name}' cannot be a method's name: its class would be {class_name}, a word of Python's own; take "
+            "another name."
+        )
     if why := unfit_name(name):
         raise UserError(f"'{name}' cannot be a method's name: {why}; take another name.")
     taken = {known.lower(): known for known in registry.names("method")}
@@ -65,5 +71,5 @@ def names(name: str, registry: Registry) -> dict[str, str]:
         "name": name,
         "module": module,
         "distribution": "kdbench-" + name.strip("_").replace("_", "-"),
-        "class_name": "".join(word[:1].upper() + word[1:] for word in name.split("_")),
+        "class_name": class_name,
     }

@@ -50,6 +50,18 @@ def test_a_name_that_cannot_be_one_is_refused(folder, name):
     assert not list(folder.iterdir())
 
 
+@pytest.mark.parametrize("name", ["none", "true", "false", "none_"])
+def test_a_name_whose_class_would_be_a_word_of_python_is_refused(folder, name):
+    result = kdbench("new-method", name)
+    word = name.strip("_").capitalize()
+    assert result.code == 2
+    assert result.err == (
+        f"kdbench: '{name}' cannot be a method's name: its class would be {word}, a word of Python's own; take another "
+        "name.\n"
+    )
+    assert not list(folder.iterdir())
+
+
 def test_a_registered_name_is_refused(folder):
     result = kdbench("new-method", "dskd")
     assert result.code == 2 and "method 'dskd' is already there, from methods (kdbench" in result.err
