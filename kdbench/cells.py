@@ -153,7 +153,7 @@ def _asking(method: type[Method], what: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise UserError(
-            f"method '{method.name}': `{what}` raises {describe(error, homes(method))}; mend it or leave the method out."
+            f"method '{method.name}': `{what}` raises {describe(error, homes(method))}; mend it or leave it out."
         ) from error
 
 

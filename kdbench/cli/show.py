@@ -58,7 +58,7 @@ def formula(method: type[Method], params: MethodParams) -> str:
     try:
         weights = method.weights(params)
     except Exception as error:
-        reason = places.describe(error, places.homes(method)).removesuffix(": ")
+        reason = places.describe(error, places.homes(method))
         raise UserError(f"`weights` of method '{method.name}' raises {reason}; mend it.") from error
     values = params.model_dump(mode="json")
     texts = getattr(method, "formula", {})
