@@ -29,6 +29,10 @@ class FrozenTeacher:
     sha256: str
     top1: float | None
 
+    def freeze(self) -> None:
+        """Undo what a method that was given the network may have made of it."""
+        self.network.eval().requires_grad_(False)
+
 
 def method_of(run: Run, registry: Registry) -> tuple[type[Method], MethodParams]:
     """The method class of a run and its parameters; teachers are trained on labels alone."""
@@ -66,6 +70,8 @@ class Member:
         pre_stage: Method | None,
         device: torch.device,
     ):
+        if teacher:
+            teacher.freeze()
         self.run = run
         self.method_class, params = method_of(run, registry)
         architecture = registry.architecture(run.student)
@@ -80,7 +86,7 @@ class Member:
         build = Build(
             network,
             shapes,
-            dataset.train.labels,
+            dataset.train.labels.clone(),
             run.recipe.batch_size,
             teacher.network if teacher else None,
             teacher.shapes if teacher else None,
@@ -190,6 +196,20 @@ class Member:
         if not torch.nn.utils.get_total_norm(self.parameters).isfinite():
             return "a weight is not finite"
         return None
+
+
+def refusal(member: Member, teacher: FrozenTeacher | None) -> str | None:
+    """Why a member cannot train in a cohort, or None: its method would train, switch and save what is not its own."""
+    networks = {"student": member.network} | ({"teacher": teacher.network} if teacher else {})
+    for owner, network in networks.items():
+        theirs = set(network.modules())
+        for name, module in member.method.named_modules():
+            if module in theirs:
+                return (
+                    f"the method keeps a part of the {owner} as its submodule '{name}'; copy what you need of it "
+                    "(`copy.deepcopy`), or take a branch of the student"
+                )
+    return None
 
 
 @torch.no_grad()

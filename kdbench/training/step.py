@@ -5,7 +5,7 @@ Two implementations of one interface: eager, and captured as CUDA graphs that ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -17,7 +17,7 @@ from kdbench.data.batches import Batches
 from kdbench.method import Batch
 from kdbench.model import FEATURES, Outputs
 from kdbench.training.lanes import Lanes, Work
-from kdbench.training.member import FrozenTeacher, Member, teacher_outputs
+from kdbench.training.member import FrozenTeacher, Member, refusal, teacher_outputs
 
 #: Steps before a capture: libraries choose their algorithms and allocate their workspaces in the first ones.
 WARM_UPS = 3
@@ -34,11 +34,17 @@ class Lockstep:
     batches: Batches
     epoch: Tensor
     position: Tensor
+    #: Members that must not train, and why.
+    refused: dict[Member, str]
 
     @classmethod
     def of(cls, members: Sequence[Member], teacher: FrozenTeacher | None, batches: Batches) -> Lockstep:
         device = members[0].totals.device
-        return cls(list(members), teacher, batches, torch.zeros((), device=device), torch.zeros((), device=device))
+        if teacher:
+            teacher.freeze()
+        refused = {member: reason for member in members if (reason := refusal(member, teacher))}
+        zero = torch.zeros((), device=device)
+        return cls(list(members), teacher, batches, zero, zero.clone(), refused)
 
     def seek(self, epoch: int, step: int) -> None:
         """Tell the device which step comes; no waiting."""
@@ -47,15 +53,28 @@ class Lockstep:
         for member in self.members:
             member.reseed(epoch, step)
 
-    def updates(self, drawn: Tensor) -> list[Work]:
-        """Makes the batch and the teacher's features; each member's update, to be called in any order."""
+    def updates(self, drawn: Tensor, members: Sequence[Member]) -> list[Work]:
+        """Makes the batch and the teacher's features; the update of each of `members`, to be called in any order.
+
+        An update raises if it overwrites what all of them share; what is shared must then be made anew for the others.
+        """
         images, labels, index = self.batches.gather(drawn)
         batch = Batch(labels, index=index, epoch=self.epoch)
-        needed = tuple(feature for feature in FEATURES if any(feature in m.needs.teacher for m in self.members))
+        needed = tuple(feature for feature in FEATURES if any(feature in m.needs.teacher for m in members))
         targets: Outputs | None = None
         if self.teacher and needed:
-            targets = teacher_outputs(self.teacher, images, self.members[0].run.recipe.autocast, needed)
-        return [partial(member.update, images, targets, batch, self.position) for member in self.members]
+            targets = teacher_outputs(self.teacher, images, members[0].run.recipe.autocast, needed)
+        shared = {"the images": [images], "the batch's labels": [labels], "the batch's index": [index]}
+        shared["the batch's epoch"] = [self.epoch]
+        for feature in targets.features if targets else ():
+            value = getattr(targets, feature)
+            shared[f"the teacher's {feature}"] = list(value) if isinstance(value, tuple) else [value]
+        return [
+            partial(_refuse, self.refused[member])
+            if member in self.refused
+            else partial(_leaving, shared, partial(member.update, images, targets, batch, self.position))
+            for member in members
+        ]
 
 
 class Step(Protocol):
@@ -76,8 +95,17 @@ class EagerStep:
 
     def __call__(self, epoch: int, step: int) -> Faults:
         work = self._work
-        work.seek(epoch, step)
-        faults = attempt(list(work.members), work.updates(work.batches.drawn(step)))
+        faults: Faults = []
+        left = list(work.members)
+        while left:
+            # All anew after a fault: who raised may have overwritten what the others share. A copy of what was drawn,
+            # because the batch's index is a part of it.
+            work.seek(epoch, step)
+            for update in work.updates(work.batches.drawn(step).clone(), left):
+                found = attempt(left.pop(0), update)
+                faults += found
+                if found:
+                    break
         for member, _ in faults:
             self.drop(member)
         return faults
@@ -96,9 +124,9 @@ class GraphedStep:
 
     def __call__(self, epoch: int, step: int) -> Faults:
         drawn = self._work.batches.drawn(step)
-        self._work.seek(epoch, step)
         faults: Faults = []
         while drawn.shape[1] not in self._graphs and self._work.members:
+            self._work.seek(epoch, step)
             found = self._capture(drawn.clone())
             for member, _ in found:
                 self.drop(member)
@@ -137,24 +165,23 @@ class GraphedStep:
 
     def _warm_up(self, members: list[Member], drawn: Tensor) -> Faults:
         faults: Faults = []
+
+        def guarded(member: Member, update: Work) -> None:
+            # One by one, so that the lanes are joined whatever happens on one of them; none after a fault, which may
+            # have overwritten what they share.
+            if not faults:
+                faults.extend(attempt(member, update))
+
         for _ in range(WARM_UPS):
-            pieces = self._work.updates(drawn)
-            # Guarded piece by piece, so that the lanes are joined whatever happens on one of them.
-            guarded = [
-                lambda m=member, p=piece: faults.extend(attempt([m], [p]))
-                for member, piece in zip(members, pieces, strict=True)
-            ]
-            self._lanes.side_by_side(guarded)
+            updates = self._work.updates(drawn, members)
+            self._lanes.side_by_side([partial(guarded, *pair) for pair in zip(members, updates, strict=True)])
             if faults:
                 break
         return faults
 
     def _record(self, members: list[Member], drawn: Tensor) -> Work:
-        chosen = set(members)
-
         def work() -> None:
-            pieces = zip(self._work.members, self._work.updates(drawn), strict=True)
-            self._lanes.side_by_side([piece for member, piece in pieces if member in chosen])
+            self._lanes.side_by_side(self._work.updates(drawn, members))
 
         return self._lanes.capture(work, [member.generator for member in members if member.generator is not None])
 
@@ -170,14 +197,41 @@ class GraphedStep:
         return faults
 
 
-def attempt(members: Sequence[Member], pieces: Sequence[Work]) -> Faults:
-    """Run each member's piece; those that raised, with their error. Want of memory is nobody's fault: it is raised."""
-    faults: Faults = []
-    for member, piece in zip(members, pieces, strict=True):
-        try:
-            piece()
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:
-            faults.append((member, error))
-    return faults
+def attempt(member: Member, update: Work) -> Faults:
+    """Run a member's update; if it raised, the member and its error. Want of memory is nobody's fault: it is raised."""
+    try:
+        update()
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        return [(member, error)]
+    return []
+
+
+def _refuse(reason: str) -> None:
+    raise ValueError(reason)
+
+
+def _leaving(shared: Mapping[str, Sequence[Tensor]], update: Work) -> None:
+    """`update()`, which must leave the tensors in `shared` as they are."""
+
+    def versions() -> dict[str, list[int]]:
+        # Known to the host: no waiting, as comparing values would.
+        return {name: [tensor._version for tensor in tensors] for name, tensors in shared.items()}
+
+    def refuse_overwritten(cause: Exception | None = None) -> None:
+        overwritten = [name for name, now in versions().items() if now != before[name]]
+        if overwritten:
+            raise ValueError(
+                f"a step overwrites {', '.join(overwritten)}, which all methods of a cohort share; work on a copy: "
+                "`x.clone()`, or the operation without the underscore"
+            ) from cause
+
+    before = versions()
+    try:
+        update()
+    except Exception as error:
+        # It may be what autograd says of an overwritten tensor, without its name.
+        refuse_overwritten(error)
+        raise
+    refuse_overwritten()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from kdbench.cells import Expansion
@@ -10,7 +11,7 @@ from kdbench.data.dataset import Dataset, Split, make_dataset
 from kdbench.execution.jobs import Options
 from kdbench.execution.trainer import Trainer
 from kdbench.grid import Grid, Row, Table
-from kdbench.plugins import Registry, load_plugins
+from kdbench.plugins import Plugin, Registry, load_plugins
 from kdbench.recipe import Recipe
 from kdbench.run import Run
 from kdbench.store.records import Record
@@ -95,3 +96,13 @@ def outcome(record: Record) -> tuple[object, ...]:
     """What must be equal bit for bit between two ways of making a run."""
     assert record.status == "done", record.failure
     return record.id, record.curve, record.weights_sha256, record.teacher_sha256
+
+
+def with_methods(monkeypatch: pytest.MonkeyPatch, plugin: object) -> None:
+    """Have the methods of `plugin` registered for this test alone."""
+    load_plugins.cache_clear()
+    registry = load_plugins()
+    registry._manager.register(plugin, name="of the test")
+    rebuilt = Registry(registry._manager, [*registry.plugins, Plugin("of the test", "test", "0")])
+    load_plugins.cache_clear()
+    monkeypatch.setattr("tests.training.support.load_plugins", lambda: rebuilt)

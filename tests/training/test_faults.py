@@ -1,13 +1,16 @@
 """A member that raises or diverges leaves its cohort with a record; the others go on untouched."""
 
+import pytest
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 import kdbench
-from kdbench.plugins import load_plugins
 from kdbench.store.store import Store
 from kdbench.training.cohort import failure_of
-from tests.training.support import outcome, runs, train
+from kdbench.training.step import GraphedStep
+from tests.training.lanes import FakeLanes
+from tests.training.support import outcome, runs, train, with_methods
 
 
 class _Faulty(kdbench.Method):
@@ -53,17 +56,84 @@ class Misnames(_Faulty):
         return {"cross_entropy": cross_entropy(student.logits, batch.labels)}
 
 
+class _WithTeacher(_Faulty):
+    needs = kdbench.Needs(teacher=("logits", "stages"), batch=("epoch", "index"))
+
+    def terms(self, student, teacher, batch):
+        loss = cross_entropy(student.logits, batch.labels)
+        return {"ce": loss, "odd": 0 * loss}
+
+
+class Overwrites(_WithTeacher):
+    """Changes all that members share."""
+
+    name = "overwrites"
+
+    def terms(self, student, teacher, batch):
+        terms = super().terms(student, teacher, batch)
+        teacher.logits.div_(4)
+        teacher.stages[0].zero_()
+        batch.epoch.add_(1)
+        batch.index.zero_()
+        batch.labels.zero_()
+        return terms
+
+
+class OverwritesAndRaises(_WithTeacher):
+    name = "overwrites_and_raises"
+
+    def terms(self, student, teacher, batch):
+        teacher.logits.zero_()
+        raise RuntimeError("out of ideas")
+
+
+class OverwritesInBackward(_WithTeacher):
+    name = "overwrites_in_backward"
+
+    def terms(self, student, teacher, batch):
+        terms = super().terms(student, teacher, batch)
+        terms["ce"].register_hook(lambda gradient: teacher.logits.zero_() and None)
+        return terms
+
+
+class KeepsTeacher(_WithTeacher):
+    name = "keeps_teacher"
+
+    def setup(self, build):
+        build.teacher.requires_grad_(True)
+        self.inner = nn.Sequential(build.teacher.train().head)
+
+
+class KeepsStudent(_WithTeacher):
+    name = "keeps_student"
+
+    def setup(self, build):
+        build.train_labels.zero_()
+        self.own = build.student
+
+
+SPOILERS = {
+    "overwrites": "a step overwrites the batch's labels, the batch's index, the batch's epoch, the teacher's logits, "
+    "the teacher's stages, which all methods of a cohort share",
+    "overwrites_and_raises": "a step overwrites the teacher's logits, which all methods of a cohort share",
+    "overwrites_in_backward": "a step overwrites the teacher's logits, which all methods of a cohort share",
+    "keeps_teacher": "the method keeps a part of the teacher as its submodule 'inner.0'",
+    "keeps_student": "the method keeps a part of the student as its submodule 'own'",
+}
+
+
 class _Plugin:
     @kdbench.hookimpl
     def kdbench_methods(self):
-        return [Raises, Diverges, BadGradient, Misnames]
+        faulty = [Raises, Diverges, BadGradient, Misnames]
+        return [*faulty, Overwrites, OverwritesAndRaises, OverwritesInBackward, KeepsTeacher, KeepsStudent]
 
 
 FAULTY = ("raises", "diverges", "bad_gradient", "misnames")
 
 
 def test_others_go_on(tmp_path, monkeypatch):
-    _install(monkeypatch)
+    with_methods(monkeypatch, _Plugin())
     alone = train(tmp_path / "alone", runs("student"))["student"]
     records = train(tmp_path / "all", runs(*FAULTY, "student"))
     assert outcome(records["student"]) == outcome(alone)
@@ -74,7 +144,7 @@ def test_others_go_on(tmp_path, monkeypatch):
 
 
 def test_records_say_why(tmp_path, monkeypatch):
-    _install(monkeypatch)
+    with_methods(monkeypatch, _Plugin())
     records = train(tmp_path, runs(*FAULTY))
     assert records["raises"].failure.reason.startswith("RuntimeError: out of ideas, at test_faults.py:")
     assert records["raises"].failure.reason.endswith(': `raise RuntimeError("out of ideas")`')
@@ -89,19 +159,21 @@ def test_records_say_why(tmp_path, monkeypatch):
     assert records["bad_gradient"].failure.reason == "loss term 'ce' was not finite in batch 1"
 
 
+@pytest.mark.parametrize("captured", [False, True])
+def test_what_is_shared_is_whole_for_the_others(tmp_path, monkeypatch, captured):
+    with_methods(monkeypatch, _Plugin())
+    alone = train(tmp_path / "alone", runs("kd"))["kd"]
+    if captured:
+        step = lambda work, device, count: GraphedStep(work, FakeLanes())  # noqa: E731
+        monkeypatch.setattr("kdbench.training.cohort.make_step", step)
+    records = train(tmp_path / "all", runs(*SPOILERS, "kd"))
+    assert outcome(records.pop("kd")) == outcome(alone)
+    assert {name: record.status for name, record in records.items()} == dict.fromkeys(SPOILERS, "failed")
+    for name, reason in SPOILERS.items():
+        assert reason in records[name].failure.reason
+
+
 def test_a_method_without_a_file_has_no_place():
     names = {"__name__": "typed"}
     exec("import kdbench\nclass Typed(kdbench.Method):\n    name = 'typed'", names)
     assert failure_of(ValueError("no"), 1, names["Typed"]).reason == "ValueError: no"
-
-
-def _install(monkeypatch):
-    """A registry with the faulty methods for this test alone."""
-    load_plugins.cache_clear()
-    registry = load_plugins()
-    registry._manager.register(_Plugin(), name="faulty")
-    from kdbench.plugins import Plugin, Registry
-
-    rebuilt = Registry(registry._manager, [*registry.plugins, Plugin("faulty", "test", "0")])
-    monkeypatch.setattr("tests.training.support.load_plugins", lambda: rebuilt)
-    load_plugins.cache_clear()
