@@ -31,6 +31,12 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def storable(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU: a module with two names has its tensors twice in a state, and safetensors takes none twice."""
+    contiguous = torch.contiguous_format
+    return {name: value.detach().to("cpu", copy=True, memory_format=contiguous) for name, value in state.items()}
+
+
 def save_weights(
     weights: nn.Module | Mapping[str, Tensor],
     path: Path,
@@ -47,7 +53,7 @@ def save_weights(
     if path.exists() and not overwrite:
         raise UserError(f"{path} already exists and is not overwritten; remove it or choose another name")
     state = weights.state_dict() if isinstance(weights, nn.Module) else weights
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    tensors = storable(state)
     sha256 = tensors_sha256(tensors)
     own = {"architecture": architecture, "num_classes": str(num_classes), "sha256": sha256}
     write_atomically(path, save(tensors, {**metadata, **own}))

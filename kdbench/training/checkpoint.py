@@ -17,7 +17,7 @@ from kdbench.errors import UserError
 from kdbench.store.files import move, write_atomically
 from kdbench.store.records import Basis, Damaged, Epoch, OtherFormat
 from kdbench.store.store import checkpoint_versions
-from kdbench.store.weights import tensors_sha256
+from kdbench.store.weights import storable, tensors_sha256
 from kdbench.training.member import Member
 
 #: Of the file. Format 1 had no checksum.
@@ -57,7 +57,7 @@ class Checkpoint:
 
 def save_checkpoint(path: Path, member: Member, progress: Progress) -> None:
     """Write a member's state; the checkpoint that was at `path` becomes the previous one."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in _state(member).items()}
+    tensors = storable(_state(member))
     text = progress.model_dump_json()
     metadata = {"format": str(FORMAT), "sha256": _digest(tensors, text), "progress": text}
     data = safetensors.torch.save(tensors, metadata)

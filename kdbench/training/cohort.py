@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NoReturn, Protocol
 
@@ -12,6 +13,7 @@ import torch
 
 from kdbench.data.batches import Batches
 from kdbench.data.dataset import Dataset, Split
+from kdbench.errors import UserError
 from kdbench.method import Method
 from kdbench.places import describe, homes
 from kdbench.recipe import Recipe
@@ -162,10 +164,11 @@ class Cohort:
             progress.curve.append(ended)
             progress.epoch, progress.step = epoch + 1, 0
             listener.epoch_ended(member, ended)
-            if epoch == self._recipe.epochs:
-                self._leave(member, progress, listener, "done", None)
-            else:
-                listener.checkpoint(member, progress, due=False)
+            with self._writing(member, progress, epoch, listener):
+                if epoch == self._recipe.epochs:
+                    self._leave(member, progress, listener, "done", None)
+                else:
+                    listener.checkpoint(member, progress, due=False)
 
     def _evaluate(self, member: Member, listener: Listener) -> tuple[float | None, float | None]:
         if member.frozen:
@@ -195,16 +198,27 @@ class Cohort:
     def _leave(
         self, member: Member, progress: Progress, listener: Listener, status: Status, failure: Failure | None
     ) -> None:
+        listener.ended(member, progress, status, failure)
         del self.members[member.run.id]
         self._step.drop(member)
-        listener.ended(member, progress, status, failure)
+
+    @contextlib.contextmanager
+    def _writing(self, member: Member, progress: Progress, epoch: int, listener: Listener) -> Iterator[None]:
+        """A state that cannot be stored fails its member alone; a disk or memory that is full is nobody's fault."""
+        try:
+            yield
+        except (UserError, OSError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            self._leave(member, progress, listener, "failed", failure_of(error, epoch, member.method_class))
 
     def _stop(self, epoch: int, step: int, listener: Listener) -> NoReturn:
         """Write every member as it stands after `step` batches of `epoch`; some may have been evaluated already."""
-        for member, progress in self.members.values():
+        for member, progress in list(self.members.values()):
             if progress.epoch == epoch:
                 progress.step = step
-            listener.checkpoint(member, progress, due=True)
+            with self._writing(member, progress, epoch, listener):
+                listener.checkpoint(member, progress, due=True)
         raise Interrupted
 
     def _share(self, field: str, seconds: float) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from kdbench.errors import UserError
 from kdbench.model import StagedModel
@@ -64,6 +64,13 @@ def test_a_state_dict_in_another_memory_format_gives_the_same_weights(tmp_path, 
     other = tmp_path / "other.safetensors"
     assert save_weights(state, other, STUDENT.name, 5, {"source": "a test"}) == read_metadata(path)["sha256"]
     assert load_weights(network(seed=1), other, STUDENT.name) == read_metadata(path)
+
+
+def test_a_module_with_two_names_comes_back_under_both(tmp_path):
+    tied, model = (nn.ModuleList(2 * [nn.Linear(2, 3)]) for _ in range(2))
+    save_weights(tied, tmp_path / "tied.safetensors", "tied", 3, {})
+    load_weights(model, tmp_path / "tied.safetensors", "tied")
+    assert tensors_sha256(model.state_dict()) == tensors_sha256(tied.state_dict())
 
 
 def test_the_digest_depends_on_names_dtypes_shapes_and_values_alone():

@@ -4,12 +4,15 @@ import logging
 
 import pytest
 import safetensors.torch
+from torch import nn
+from torch.nn.functional import cross_entropy
 
+import kdbench
 from kdbench.errors import UserError
 from kdbench.store.records import Damaged, OtherFormat
 from kdbench.store.store import Store, checkpoint_versions
 from kdbench.training.checkpoint import newest_checkpoint, read_checkpoint, read_progress
-from tests.training.support import outcome, runs, train, train_interrupted
+from tests.training.support import outcome, runs, train, train_interrupted, with_methods
 
 (RUN,) = runs("student")
 
@@ -58,6 +61,56 @@ def test_without_any_that_verifies_the_run_starts_anew(versions, tmp_path, tmp_p
     assert read_progress(versions[0], RUN.id).position == (1, 0)
     unbroken = train(tmp_path_factory.mktemp("unbroken"), [RUN])["student"]
     assert outcome(train(tmp_path, [RUN])["student"]) == outcome(unbroken)
+
+
+class Tied(kdbench.Method):
+    """Has one module under two names, and deploys both."""
+
+    name = "tied"
+    formula = {"ce": "CE"}
+    needs = kdbench.Needs(student=("embedding",))
+    kept = ("heads",)
+
+    @classmethod
+    def weights(cls, params):
+        return {"ce": 1.0}
+
+    def setup(self, build):
+        one = nn.Linear(build.student_shapes.embedding, build.num_classes)
+        self.heads = nn.ModuleList([one, one])
+
+    def terms(self, student, teacher, batch):
+        logits = sum(self.run(head, student.embedding) for head in self.heads)
+        return {"ce": cross_entropy(logits, batch.labels)}
+
+    def deploy(self, student):
+        return TiedNetwork(student, self.heads)
+
+
+class TiedNetwork(nn.Module):
+    def __init__(self, student, heads):
+        super().__init__()
+        self.student, self.heads = student, heads
+
+    def forward(self, images):
+        return sum(head(self.student.outputs(images).embedding) for head in self.heads)
+
+
+class _Plugin:
+    @kdbench.hookimpl
+    def kdbench_methods(self):
+        return [Tied]
+
+
+def test_a_module_with_two_names_is_stored_and_comes_back(tmp_path, monkeypatch):
+    with_methods(monkeypatch, _Plugin())
+    group = runs("tied", "student")
+    unbroken = train(tmp_path / "unbroken", group)
+    train_interrupted(tmp_path / "stopped", group, stop_after=2)
+    resumed = train(tmp_path / "stopped", group)
+    assert {name: outcome(record) for name, record in resumed.items()} == {
+        name: outcome(record) for name, record in unbroken.items()
+    }
 
 
 def test_another_format_or_run_is_refused(versions, tmp_path):

@@ -6,11 +6,12 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import kdbench
+from kdbench.store.files import NotWritten
 from kdbench.store.store import Store
 from kdbench.training.cohort import failure_of
 from kdbench.training.step import GraphedStep
 from tests.training.lanes import FakeLanes
-from tests.training.support import outcome, runs, train, with_methods
+from tests.training.support import outcome, runs, train, train_interrupted, with_methods
 
 
 class _Faulty(kdbench.Method):
@@ -122,10 +123,31 @@ SPOILERS = {
 }
 
 
+class Unstorable(_Faulty):
+    """Its state is no tensor."""
+
+    name = "unstorable"
+
+    def terms(self, student, teacher, batch):
+        loss = cross_entropy(student.logits, batch.labels)
+        return {"ce": loss, "odd": 0 * loss}
+
+    def get_extra_state(self):
+        return "a word"
+
+    def deploy(self, student):
+        return _Deployed(student)
+
+
+class _Deployed(nn.Sequential):
+    def get_extra_state(self):
+        return "a word"
+
+
 class _Plugin:
     @kdbench.hookimpl
     def kdbench_methods(self):
-        faulty = [Raises, Diverges, BadGradient, Misnames]
+        faulty = [Raises, Diverges, BadGradient, Misnames, Unstorable]
         return [*faulty, Overwrites, OverwritesAndRaises, OverwritesInBackward, KeepsTeacher, KeepsStudent]
 
 
@@ -171,6 +193,30 @@ def test_what_is_shared_is_whole_for_the_others(tmp_path, monkeypatch, captured)
     assert {name: record.status for name, record in records.items()} == dict.fromkeys(SPOILERS, "failed")
     for name, reason in SPOILERS.items():
         assert reason in records[name].failure.reason
+
+
+def test_a_state_that_cannot_be_stored_fails_its_member_alone(tmp_path, monkeypatch):
+    with_methods(monkeypatch, _Plugin())
+    unstorable, other = group = runs("unstorable", "student")
+    alone = train(tmp_path / "alone", [other])["student"]
+    records = train(tmp_path / "at the end", group)
+    assert outcome(records["student"]) == outcome(alone)
+    assert records["unstorable"].status == "failed" and records["unstorable"].weights_sha256 is None
+    assert "'str' object has no attribute" in records["unstorable"].failure.reason
+    train_interrupted(tmp_path / "stopped", group, stop_after=2)
+    assert Store(tmp_path / "stopped").record(unstorable.id).status == "failed"
+    assert outcome(train(tmp_path / "stopped", [other])["student"]) == outcome(alone)
+
+
+def test_a_disk_that_refuses_is_no_fault_of_a_member(tmp_path, monkeypatch):
+    def refuse(*inputs):
+        raise NotWritten("no room")
+
+    monkeypatch.setattr("kdbench.execution.trainer.save_checkpoint", refuse)
+    (run,) = runs("student")
+    with pytest.raises(NotWritten):
+        train_interrupted(tmp_path, [run], stop_after=2)
+    assert Store(tmp_path).record(run.id) is None
 
 
 def test_a_method_without_a_file_has_no_place():
