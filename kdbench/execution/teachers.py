@@ -68,7 +68,7 @@ class TeacherShelf:
         assert run.teacher is not None
         teacher = self.teacher(run.teacher)
         method_class, params = method_of(run, self._registry)
-        labels, batch_size = self._dataset.train.labels, run.recipe.batch_size
+        labels, batch_size = self._dataset.train.labels.clone(), run.recipe.batch_size
         # As `Member` builds it for training: the network it sees as its student is the teacher.
         build = Build(teacher.network, teacher.shapes, labels, batch_size, teacher.network, teacher.shapes)
         method = method_class(params, build)

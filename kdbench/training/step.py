@@ -205,6 +205,9 @@ def attempt(member: Member, update: Work) -> Faults:
         raise
     except Exception as error:
         return [(member, error)]
+    except SystemExit as error:
+        # It would end the command, and with exit code 0 as if all were well.
+        return [(member, RuntimeError(f"the method calls sys.exit({error.code!r})"))]
     return []
 
 

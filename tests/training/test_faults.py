@@ -1,5 +1,7 @@
 """A member that raises or diverges leaves its cohort with a record; the others go on untouched."""
 
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -28,6 +30,13 @@ class Raises(_Faulty):
 
     def terms(self, student, teacher, batch):
         raise RuntimeError("out of ideas")
+
+
+class Exits(_Faulty):
+    name = "exits"
+
+    def terms(self, student, teacher, batch):
+        sys.exit(0)
 
 
 class Diverges(_Faulty):
@@ -147,11 +156,11 @@ class _Deployed(nn.Sequential):
 class _Plugin:
     @kdbench.hookimpl
     def kdbench_methods(self):
-        faulty = [Raises, Diverges, BadGradient, Misnames, Unstorable]
+        faulty = [Raises, Exits, Diverges, BadGradient, Misnames, Unstorable]
         return [*faulty, Overwrites, OverwritesAndRaises, OverwritesInBackward, KeepsTeacher, KeepsStudent]
 
 
-FAULTY = ("raises", "diverges", "bad_gradient", "misnames")
+FAULTY = ("raises", "exits", "diverges", "bad_gradient", "misnames")
 
 
 def test_others_go_on(tmp_path, monkeypatch):
@@ -159,7 +168,8 @@ def test_others_go_on(tmp_path, monkeypatch):
     alone = train(tmp_path / "alone", runs("student"))["student"]
     records = train(tmp_path / "all", runs(*FAULTY, "student"))
     assert outcome(records["student"]) == outcome(alone)
-    assert records["raises"].status == records["misnames"].status == "failed"
+    assert records["raises"].status == records["misnames"].status == records["exits"].status == "failed"
+    assert "the method calls sys.exit(0)" in records["exits"].failure.reason
     assert records["diverges"].status == records["bad_gradient"].status == "diverged"
     store = Store(tmp_path / "all")
     assert all(store.record(record.id) == record for record in records.values())
