@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from kdbench.data.dataset import DatasetInfo
@@ -11,7 +10,7 @@ from kdbench.errors import UserError
 from kdbench.grid import Grid, Pair, Row, Table
 from kdbench.method import Method, MethodParams
 from kdbench.model import Shapes
-from kdbench.places import describe, homes
+from kdbench.places import asking
 from kdbench.plugins import Registry
 from kdbench.run import Run, Teacher
 from kdbench.validation import validated
@@ -96,10 +95,10 @@ class Expansion:
         method = self._registry.method(row.method)
         params = method_params(method, row.params)
         teacher = self.teacher(pair.teacher)
-        with _asking(method, "needs_for"):
+        with asking(method, "needs_for"):
             needs_teacher = bool(method.needs_for(params).teacher)
         shapes = self.shapes(pair.student), self.shapes(pair.teacher) if needs_teacher else None
-        with _asking(method, "decline"):
+        with asking(method, "decline"):
             declined = method.decline(params, *shapes)
         runs = () if declined else self._runs(pair, method, params, teacher if needs_teacher else None)
         return Cell(table, pair, row, teacher, runs, declined, method.caveat)
@@ -121,7 +120,7 @@ class Expansion:
         )
 
     def _pre_stage(self, method: type[Method], params: MethodParams, teacher: Teacher | None) -> Run | None:
-        with _asking(method, "pre_stage"):
+        with asking(method, "pre_stage"):
             declared, by_default = method.pre_stage(params), method.pre_stage(method.Params())
         if declared is None or teacher is None:
             return None
@@ -142,19 +141,6 @@ class Expansion:
             recipe=self.grid.teacher_recipe.resolved(self._registry.architecture(teacher.architecture).family),
             seed=self.grid.teacher_seed,
         )
-
-
-@contextmanager
-def _asking(method: type[Method], what: str) -> Iterator[None]:
-    """Turns what a method's declaration raises into a user's error."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(
-            f"method '{method.name}': `{what}` raises {describe(error, homes(method))}; mend it or leave it out."
-        ) from error
 
 
 def method_params(method: type[Method], values: Mapping[str, object]) -> MethodParams:

@@ -158,7 +158,7 @@ def load_grid(name: str, registry: Registry, selection: Selection | None = None)
     grid = validated(Grid, values, what)
     if own_recipe and _trains_otherwise(grid.recipe, load_recipe(own_recipe)):
         grid = grid.model_copy(update={"tables": tuple(map(_unpublished, grid.tables))})
-    return _distinct(_canonical(_select(grid, selection), registry), what)
+    return _with_distinct_cells(_canonical(_select(grid, selection), registry), what)
 
 
 def _trains_otherwise(recipe: Recipe, own: Recipe) -> bool:
@@ -261,7 +261,7 @@ def _canonical(grid: Grid, registry: Registry) -> Grid:
     return grid.model_copy(update={"tables": tuple(tables)})
 
 
-def _distinct(grid: Grid, what: str) -> Grid:
+def _with_distinct_cells(grid: Grid, what: str) -> Grid:
     """The grid, in whose tables a row and a pair name one cell."""
     for table in grid.tables:
         pairs, rows = [str(pair) for pair in table.pairs], [row.key for row in table.rows]

@@ -1,4 +1,4 @@
-"""Where in a method's source something happened."""
+"""Where in a method's source something happened, in words."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import inspect
 import linecache
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType
 
 import torch
 
 import kdbench
+from kdbench.errors import UserError
 from kdbench.method import Method
 
 #: Code that carries out what a method asks for; the method's author cannot mend it.
@@ -50,6 +52,19 @@ def describe(error: BaseException, folders: Iterable[str]) -> str:
     text = " ".join(str(error).split())
     name = type(error).__name__
     return (f"{name}: {text}" if text else name) + (f", {place}" if place else "")
+
+
+@contextmanager
+def asking(method: type[Method], what: str) -> Iterator[None]:
+    """Turns what a method's declaration `what` raises into a `UserError`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"method '{method.name}': `{what}` raises {describe(error, homes(method))}; mend it or leave it out."
+        ) from error
 
 
 def _innermost(lines: list[tuple[str, int]], folders: Iterable[str]) -> str | None:

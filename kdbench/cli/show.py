@@ -10,12 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from kdbench import places
 from kdbench.cells import method_params
 from kdbench.cli.options import JsonOption, PluginOption, SetOption, parse_settings, registry_with
 from kdbench.environment import source_file
-from kdbench.errors import UserError
 from kdbench.method import Method, MethodParams
+from kdbench.places import asking
 from kdbench.plugins import Registry
 
 
@@ -55,11 +54,8 @@ def describe(method: type[Method], params: MethodParams, registry: Registry) -> 
 
 def formula(method: type[Method], params: MethodParams) -> str:
     """total = Σ weight × term, with the parameters' values. Raises `UserError` if the method has no weights to tell."""
-    try:
+    with asking(method, "weights"):
         weights = method.weights(params)
-    except Exception as error:
-        reason = places.describe(error, places.homes(method))
-        raise UserError(f"`weights` of method '{method.name}' raises {reason}; mend it.") from error
     values = params.model_dump(mode="json")
     texts = getattr(method, "formula", {})
     terms = [

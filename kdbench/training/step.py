@@ -5,7 +5,7 @@ Two implementations of one interface: eager, and captured as CUDA graphs that ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -64,11 +64,11 @@ class Lockstep:
         targets: Outputs | None = None
         if self.teacher and needed:
             targets = teacher_outputs(self.teacher, images, members[0].run.recipe.autocast, needed)
-        shared = {"the images": [images], "the batch's labels": [labels], "the batch's index": [index]}
-        shared["the batch's epoch"] = [self.epoch]
+        shared = [("the images", images), ("the batch's labels", labels), ("the batch's index", index)]
+        shared.append(("the batch's epoch", self.epoch))
         for feature in targets.features if targets else ():
             value = getattr(targets, feature)
-            shared[f"the teacher's {feature}"] = list(value) if isinstance(value, tuple) else [value]
+            shared += [(f"the teacher's {feature}", part) for part in (value if isinstance(value, tuple) else (value,))]
         return [
             partial(_refuse, self.refused[member])
             if member in self.refused
@@ -215,26 +215,21 @@ def _refuse(reason: str) -> None:
     raise ValueError(reason)
 
 
-def _leaving(shared: Mapping[str, Sequence[Tensor]], update: Work) -> None:
-    """`update()`, which must leave the tensors in `shared` as they are."""
-
-    def versions() -> dict[str, list[int]]:
-        # Known to the host: no waiting, as comparing values would.
-        return {name: [tensor._version for tensor in tensors] for name, tensors in shared.items()}
-
-    def refuse_overwritten(cause: Exception | None = None) -> None:
-        overwritten = [name for name, now in versions().items() if now != before[name]]
-        if overwritten:
-            raise ValueError(
-                f"a step overwrites {', '.join(overwritten)}, which all methods of a cohort share; work on a copy: "
-                "`x.clone()`, or the operation without the underscore"
-            ) from cause
-
-    before = versions()
+def _leaving(shared: Sequence[tuple[str, Tensor]], update: Work) -> None:
+    """`update()`, which must leave the named tensors in `shared` as they are."""
+    # The host knows versions without waiting for the device, as comparing values would.
+    before = [tensor._version for _, tensor in shared]
+    raised: Exception | None = None
     try:
         update()
     except Exception as error:
         # It may be what autograd says of an overwritten tensor, without its name.
-        refuse_overwritten(error)
-        raise
-    refuse_overwritten()
+        raised = error
+    overwritten = [name for (name, tensor), version in zip(shared, before, strict=True) if tensor._version != version]
+    if overwritten:
+        raise ValueError(
+            f"a step overwrites {', '.join(dict.fromkeys(overwritten))}, which all methods of a cohort share; work on "
+            "a copy: `x.clone()`, or the operation without the underscore"
+        ) from raised
+    if raised:
+        raise raised

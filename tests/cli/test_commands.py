@@ -126,7 +126,7 @@ def test_show_of_a_method_without_weights_says_so(monkeypatch):
     monkeypatch.setattr(load_plugins().method("kd"), "weights", Method.weights)
     result = kdbench("show", "kd")
     assert result.code == 2
-    assert result.err == "kdbench: `weights` of method 'kd' raises NotImplementedError; mend it.\n"
+    assert result.err == "kdbench: method 'kd': `weights` raises NotImplementedError; mend it or leave it out.\n"
 
 
 def test_show_of_an_unknown_method_names_the_nearest():
