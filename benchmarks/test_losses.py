@@ -7,7 +7,7 @@ suite is for pytest-benchmark's own histories and comparisons.
 import pytest
 import torch
 
-from kdbench.bench.cases import IMPLEMENTATIONS, MEDIUM, PAPER
+from kdbench.bench.cases import IMPLEMENTATIONS, MEDIUM, ONLY_ON, PAPER
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -16,8 +16,8 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("case", [*PAPER, *MEDIUM], ids=lambda case: f"{case.operator} {case.size}")
 def test_loss(benchmark, case, implementation, direction):
-    if implementation == "triton" and DEVICE.type != "cuda":
-        pytest.skip("needs CUDA")
+    if ONLY_ON.get(implementation, DEVICE.type) != DEVICE.type:
+        pytest.skip(f"timed on {ONLY_ON[implementation]} only")
     call, leaves = case.bind(implementation, DEVICE)
     upstream = [torch.ones_like(x) for x in call()]
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from kdbench.errors import UserError
+from kdbench.losses.backend import requested
 from kdbench.method import Method
 
 PACKAGES = ("kdbench", "torch", "torchvision", "triton", "numpy", "pluggy", "pydantic", "safetensors", "pyarrow")
@@ -39,7 +40,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Versions, device, driver and commit, as records keep them."""
+    """Versions, device, driver, commit, and which implementation of the losses was asked for, as records keep them."""
     return {
         "packages": versions(),
         "python": platform.python_version(),
@@ -47,6 +48,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "device": describe_device(device),
         "driver": _driver() if device.type == "cuda" else None,
         "threads": torch.get_num_threads(),
+        "losses": requested(),
         "commit": git_commit(),
     }
 

@@ -15,6 +15,13 @@ def test_a_cpu():
     assert environment(CPU)["packages"]["torch"] == version("torch")
 
 
+def test_the_losses_implementation_is_recorded(monkeypatch):
+    monkeypatch.delenv("KDBENCH_LOSS_BACKEND", raising=False)
+    assert environment(CPU)["losses"] == "auto"
+    monkeypatch.setenv("KDBENCH_LOSS_BACKEND", "reference")
+    assert environment(CPU)["losses"] == "reference"
+
+
 def test_a_missing_driver_is_no_error(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert environment_module._driver.__wrapped__() is None

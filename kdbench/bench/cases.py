@@ -11,7 +11,9 @@ from torch import Tensor
 #: DSKD's teacher, two shallow heads and the last one.
 HEADS = 3
 OPERATORS = ("kd", "ce_kd", "deep_kd", "deep_mse")
-IMPLEMENTATIONS = ("reference", "compiled", "analytic", "triton")
+IMPLEMENTATIONS = ("reference", "compiled", "analytic", "inductor", "triton")
+#: Where the others are timed; the rest everywhere. Inductor would take minutes of a GPU's time to compile all sizes.
+ONLY_ON = {"inductor": "cpu", "triton": "cuda"}
 #: The pair of losses that every step of DSKD computes, with the sizes of ResNet32×4 → ResNet8×4 on CIFAR-100.
 PAIR = "deep_kd+deep_mse"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kdbench.bench.cases import IMPLEMENTATIONS, LARGE, MEDIUM, PAPER, Case, Outputs
+from kdbench.bench.cases import IMPLEMENTATIONS, LARGE, MEDIUM, ONLY_ON, PAPER, Case, Outputs
 from kdbench.bench.timing import Timing, captured, copy_bandwidth, keep_freed_memory, seconds_of
 
 DIRECTIONS = ("forward", "backward", "both")
@@ -84,7 +84,8 @@ def run_kernels(
 def _measure(
     case: Case, device: torch.device, implementations: Sequence[str], rounds: int, upstream: float, bandwidth: float
 ) -> list[Row]:
-    possible = [name for name in implementations if name != "triton" or device.type == "cuda"]
+    torch.compiler.reset()  # so that each size is compiled for itself, not one size more of an earlier case
+    possible = [name for name in implementations if ONLY_ON.get(name, device.type) == device.type]
     runs = {name: _Run(case, name, device, upstream) for name in possible}
     seconds: dict[tuple[str, str, bool], list[float]] = {
         (name, direction, graph): []
@@ -99,16 +100,15 @@ def _measure(
             if number >= WARM_UP:
                 samples.append(once)
     rows = [_row(case, *key, Timing.of(samples), bandwidth) for key, samples in seconds.items()]
-    if "triton" in implementations and "triton" not in possible:
-        rows += [_row(case, "triton", direction, False, None, bandwidth) for direction in DIRECTIONS]
-    return rows
+    impossible = [name for name in implementations if name not in possible]
+    return rows + [_row(case, name, way, False, None, bandwidth) for name in impossible for way in DIRECTIONS]
 
 
 def _row(case: Case, name: str, direction: str, graph: bool, timing: Timing | None, bandwidth: float) -> Row:
     gradients = case.gradient_bytes
     moved = {"forward": case.bytes - gradients, "backward": gradients, "both": case.bytes}[direction]
     share = moved / timing.median / bandwidth if timing else None
-    note = "" if timing else "needs CUDA"
+    note = "" if timing else f"timed on {ONLY_ON[name]} only"
     return Row(case.operator, case.size, name, direction, graph, case.batch, moved, timing, share, note)
 
 

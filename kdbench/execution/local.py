@@ -20,6 +20,7 @@ from kdbench.execution.pool import WorkerPool
 from kdbench.execution.side_by_side import measured_workers
 from kdbench.execution.trainer import Trainer
 from kdbench.flops import ForwardFlops
+from kdbench.losses.backend import requested
 from kdbench.plugins import Registry
 from kdbench.run import Run
 from kdbench.store.claims import Claims
@@ -59,6 +60,7 @@ def execute(
 
     `say` hears what this waits for.
     """
+    requested()  # a name that is none would fail every run at its first step
     try:
         with Claims(store.claims) as claims:
             return _Execution(plan, store, registry, dataset, options, stop_requested, claims, say).run()

@@ -2,7 +2,8 @@
 
 `auto` takes the first that can, by these rules: the reference where a gradient of the teacher is wanted, and inside
 `torch.compile` on a CPU, whose compiler fuses it and not a registered operator; Triton on CUDA; the analytic form for
-all else. KDBENCH_LOSS_BACKEND names one instead; where that cannot, an error says why.
+all else. KDBENCH_LOSS_BACKEND names one instead; where that cannot, an error says why. `inductor` is taken only by
+name: it takes seconds to compile in each process.
 """
 
 import os
@@ -15,8 +16,8 @@ from torch import Tensor
 
 from kdbench.errors import UserError, unknown
 
-Backend = Literal["reference", "analytic", "triton"]
-BACKENDS: tuple[Backend, ...] = ("reference", "analytic", "triton")
+Backend = Literal["reference", "analytic", "inductor", "triton"]
+BACKENDS: tuple[Backend, ...] = ("reference", "analytic", "inductor", "triton")
 VARIABLE = "KDBENCH_LOSS_BACKEND"
 #: Options that Triton's kernels leave to others, in the words of the error.
 TENSOR_TAU = "Triton's kernel takes one temperature for all samples"
@@ -28,13 +29,21 @@ _TRITON_INSTALLED = find_spec("triton") is not None
 _HALF_OR_SINGLE = (torch.float32, torch.float16, torch.bfloat16)
 
 
+def requested() -> str:
+    """What KDBENCH_LOSS_BACKEND asks for, `auto` where it is not set; raises `UserError` for what there is not."""
+    wanted = os.environ.get(VARIABLE, "auto")
+    if wanted not in ("auto", *BACKENDS):
+        raise unknown(f"loss backend in {VARIABLE}", wanted, ("auto", *BACKENDS))
+    return wanted
+
+
 def choose(heads: Sequence[Tensor], constants: Sequence[Tensor], *, outside_triton: str | None = None) -> Backend:
     """The implementation for these inputs; `outside_triton` says why the operator's options are not Triton's, if so.
 
     `heads` are what gets gradients, `constants` the other floating inputs. Raises `UserError` where
     KDBENCH_LOSS_BACKEND is no known name or names an implementation that cannot compute this.
     """
-    wanted = os.environ.get(VARIABLE, "auto")
+    wanted = requested()
     gradient_of_teacher = torch.is_grad_enabled() and any(x.requires_grad for x in constants)
     analytic = "the teacher's side requires a gradient, which only the reference gives" if gradient_of_teacher else None
     if wanted == "auto":
@@ -46,9 +55,10 @@ def choose(heads: Sequence[Tensor], constants: Sequence[Tensor], *, outside_trit
         return "reference"
     if wanted == "analytic":
         return _unless(analytic, "analytic")
-    if wanted == "triton":
-        return _unless(analytic or outside_triton or _outside_triton(heads, constants), "triton")
-    raise unknown(f"loss backend in {VARIABLE}", wanted, ("auto", *BACKENDS))
+    if wanted == "inductor":
+        nested = "this call is compiled already" if torch.compiler.is_compiling() else None
+        return _unless(analytic or nested, "inductor")
+    return _unless(analytic or outside_triton or _outside_triton(heads, constants), "triton")
 
 
 def _unless(obstacle: str | None, backend: Backend) -> Backend:

@@ -21,6 +21,8 @@ def ce_kd(
     """
     backend = choose((student_logits,), (teacher_logits,))
     implementation = reference if backend == "reference" else analytic
-    if backend == "triton":
+    if backend == "inductor":
+        from kdbench.losses.inductor.ce_kd import ce_kd as implementation
+    elif backend == "triton":
         from kdbench.losses.triton.ce_kd import ce_kd as implementation
     return implementation(student_logits, teacher_logits, labels, tau, tau_squared=tau_squared)

@@ -28,7 +28,9 @@ def deep_kd(
     outside = BATCH_WEIGHTS if adaptive and not per_sample else None
     backend = choose((*shallow_logits, last_logits), (teacher_logits,), outside_triton=outside)
     implementation = reference if backend == "reference" else analytic
-    if backend == "triton":
+    if backend == "inductor":
+        from kdbench.losses.inductor.deep_kd import deep_kd as implementation
+    elif backend == "triton":
         from kdbench.losses.triton.deep_kd import deep_kd as implementation
     return implementation(
         teacher_logits,

@@ -27,6 +27,8 @@ def deep_mse(
     outside = BATCH_WEIGHTS if adaptive and not per_sample else None
     backend = choose((*shallow_maps, last_map), (teacher_map,), outside_triton=outside)
     implementation = reference if backend == "reference" else analytic
-    if backend == "triton":
+    if backend == "inductor":
+        from kdbench.losses.inductor.deep_mse import deep_mse as implementation
+    elif backend == "triton":
         from kdbench.losses.triton.deep_mse import deep_mse as implementation
     return implementation(teacher_map, shallow_maps, last_map, adaptive=adaptive, detach=detach, per_sample=per_sample)

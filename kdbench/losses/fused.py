@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -37,9 +38,16 @@ class Inputs(NamedTuple):
     constants: Sequence[Tensor]
 
 
+class Passes(NamedTuple):
+    """Both passes of a loss, as eager mode calls them."""
+
+    forward: Callable[..., tuple[Any, ...]]
+    backward: Callable[..., Gradients]
+
+
 @dataclass(frozen=True)
 class FusedLoss:
-    """One loss in one closed-form implementation; calling it gives its losses.
+    """One loss in one closed-form implementation; calling it gives its losses, `compiled` through `torch.compile`.
 
     `forward(heads, constants, *options)` gives `losses` losses and then what `backward` is made from, as the schema
     `kept` says; no two of these tensors may share memory. `fake` gives the same with shapes alone. `options` is the
@@ -58,20 +66,36 @@ class FusedLoss:
     def __post_init__(self) -> None:
         object.__setattr__(self, "operator", _register(self))
 
-    def __call__(self, heads: Sequence[Tensor], constants: Sequence[Tensor], *options: Any) -> tuple[Tensor, ...]:
+    def __call__(
+        self, heads: Sequence[Tensor], constants: Sequence[Tensor], *options: Any, compiled: bool = False
+    ) -> tuple[Tensor, ...]:
         if torch.compiler.is_compiling():
             return self.operator(list(heads), list(constants), *options)[: self.losses]
-        outputs: tuple[Tensor, ...] = _Eager.apply(self, constants, options, *heads)
+        passes = self._compiled if compiled else self._eager
+        outputs: tuple[Tensor, ...] = _Eager.apply(self, passes, constants, options, *heads)
         return outputs
+
+    @cached_property
+    def _eager(self) -> Passes:
+        return Passes(self.forward, partial(self.backward, in_place=True))
+
+    @cached_property
+    def _compiled(self) -> Passes:
+        # What is compiled is each loss's own function: Dynamo counts its versions by the code that it is given.
+        forward, backward = (_compile(self.name, x) for x in (self.forward, self.backward))
+        return Passes(forward, partial(backward, in_place=False))
 
 
 class _Eager(torch.autograd.Function):
     """The eager form: a registered operator's own autograd costs more than these losses do at the paper's size."""
 
     @staticmethod
-    def forward(ctx: Any, loss: FusedLoss, constants: Sequence[Tensor], options: Any, *heads: Tensor) -> Any:
-        outputs = loss.forward(heads, constants, *options)
-        ctx.loss, ctx.options, ctx.kept, ctx.count = loss, options, outputs[loss.losses :], len(heads)
+    def forward(
+        ctx: Any, loss: FusedLoss, passes: Passes, constants: Sequence[Tensor], options: Any, *heads: Tensor
+    ) -> Any:
+        outputs = passes.forward(heads, constants, *options)
+        ctx.loss, ctx.passes, ctx.options = loss, passes, options
+        ctx.kept, ctx.count = outputs[loss.losses :], len(heads)
         ctx.save_for_backward(*heads, *constants)
         ctx.set_materialize_grads(False)
         return outputs[: loss.losses]
@@ -83,13 +107,29 @@ class _Eager(torch.autograd.Function):
             raise UserError(
                 f"{ctx.loss.name} has no second derivative (create_graph=True); KDBENCH_LOSS_BACKEND=reference has."
             )
-        loss, kept, saved = ctx.loss, ctx.kept, ctx.saved_tensors
+        passes, kept, saved = ctx.passes, ctx.kept, ctx.saved_tensors
         inputs = Inputs(saved[: ctx.count], saved[ctx.count :])
         if kept is None:
             # The first backward pass handed its buffers over as gradients; with retain_graph they are made again.
-            kept = loss.forward(inputs.heads, inputs.constants, *ctx.options)[loss.losses :]
+            kept = passes.forward(inputs.heads, inputs.constants, *ctx.options)[ctx.loss.losses :]
         ctx.kept = None
-        return None, None, None, *loss.backward(kept, upstream, inputs, ctx.options, in_place=True)
+        return None, None, None, None, *passes.backward(kept, upstream, inputs, ctx.options)
+
+
+def _compile(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` through `torch.compile`, without its silent returns to eager mode."""
+    from torch._dynamo.exc import TorchDynamoException  # takes seconds to import, which only this way should pay
+
+    compiled = torch.compile(function, fullgraph=True)
+
+    def call(*arguments: Any, **switches: bool) -> Any:
+        try:
+            return compiled(*arguments, **switches)
+        except TorchDynamoException as error:
+            reason = str(getattr(error, "inner_exception", error)).strip().partition("\n")[0]
+            raise UserError(f"torch.compile cannot make {name}: {reason}; unset KDBENCH_LOSS_BACKEND.") from error
+
+    return call
 
 
 def _register(loss: FusedLoss) -> Callable[..., tuple[Any, ...]]:

@@ -25,6 +25,8 @@ def kd(
     constants = (teacher_logits, tau) if isinstance(tau, Tensor) else (teacher_logits,)
     backend = choose((student_logits,), constants, outside_triton=TENSOR_TAU if per_sample else None)
     implementation = reference if backend == "reference" else analytic
-    if backend == "triton":
+    if backend == "inductor":
+        from kdbench.losses.inductor.kd import kd as implementation
+    elif backend == "triton":
         from kdbench.losses.triton.kd import kd as implementation
     return implementation(student_logits, teacher_logits, tau, tau_squared=tau_squared, reduction=reduction)

@@ -106,3 +106,10 @@ def test_a_folder_that_cannot_be_written_is_told_before_training(words, tmp_path
     done = kdbench(*words)
     results = tmp_path / "results"
     assert (done.code, done.err) == (2, f"kdbench: {results} is a file, not a folder; name a folder\n")
+
+
+def test_a_misspelt_implementation_of_the_losses_is_refused_before_anything_trains(tmp_path, monkeypatch):
+    monkeypatch.setenv("KDBENCH_LOSS_BACKEND", "inductr")
+    told = kdbench("run", "--grid", tiny_grid(tmp_path), "--results", tmp_path / "results", "--workers", 1)
+    assert told.code == 2 and "did you mean 'inductor'" in told.err
+    assert not list((tmp_path / "results").rglob("*.json"))

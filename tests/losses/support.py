@@ -9,6 +9,7 @@ from torch import Tensor
 
 OPERATORS = ("kd", "ce_kd", "deep_kd", "deep_mse")
 DEVICES = {"reference": "cpu", "analytic": "cpu", "triton": "cuda" if torch.cuda.is_available() else "cpu"}
+#: `inductor`, the analytic form compiled, has tests of its own: each of its cases takes seconds to compile.
 FUSED = ("analytic", "triton")
 #: ‖gradient − gradient in float64‖ / ‖gradient in float64‖. Accumulation is in float32 for all of them.
 GRADIENT_TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}

@@ -56,7 +56,7 @@ def test_a_gradient_of_the_teacher_is_the_references(monkeypatch):
     assert teacher.grad is not None
     with torch.no_grad():
         assert choose([student], [teacher]) == "analytic"
-    for name in ("analytic", "triton"):
+    for name in ("analytic", "inductor", "triton"):
         monkeypatch.setenv("KDBENCH_LOSS_BACKEND", name)
         with pytest.raises(UserError, match="teacher's side requires a gradient"):
             kd(student, teacher)

@@ -62,7 +62,8 @@ def ce_kd(
     tau: float = 4.0,
     *,
     tau_squared: bool = True,
+    compiled: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """See `kdbench.losses.ce_kd`."""
-    ce, kd = _loss((student_logits,), (teacher_logits, labels), float(tau), tau_squared)
+    ce, kd = _loss((student_logits,), (teacher_logits, labels), float(tau), tau_squared, compiled=compiled)
     return ce, kd

@@ -56,8 +56,10 @@ def deep_kd(
     adaptive: bool = True,
     detach: bool = True,
     per_sample: bool = True,
+    compiled: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """See `kdbench.losses.deep_kd`."""
     heads = (*shallow_logits, last_logits)
-    last, shallow = _loss(heads, (teacher_logits,), float(tau), tau_squared, adaptive, detach, per_sample)
+    options = (float(tau), tau_squared, adaptive, detach, per_sample)
+    last, shallow = _loss(heads, (teacher_logits,), *options, compiled=compiled)
     return last, shallow

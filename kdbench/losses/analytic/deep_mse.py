@@ -13,14 +13,20 @@ from kdbench.losses.precision import accumulation_type
 
 def _forward(heads: Sequence[Tensor], constants: Sequence[Tensor], *weighting: bool) -> tuple[Any, ...]:
     target = constants[0]
-    dtype = accumulation_type(target, *heads)
     # The differences lie where the gradients will be: no other tensor of a map's size is made. Each has its own memory,
     # since the allocator keeps a block of one map for the next step where it gives one of all maps back to the system.
-    differences = [x - target if x.dtype == dtype else x.to(dtype).sub_(target) for x in heads]
+    differences = _differences(heads, target)
     places = tuple(range(1, target.dim()))
     norms = torch.stack([torch.linalg.vector_norm(x, dim=places) for x in differences])
     last, shallow, rates = combine(norms.square_().div_(target.numel() // len(target)), *weighting)
+    if torch.compiler.is_compiling():
+        differences = []  # Inductor makes no maps of them; backward reads the inputs once, as it would read these
     return last, shallow, differences, rates
+
+
+def _differences(heads: Sequence[Tensor], target: Tensor) -> list[Tensor]:
+    dtype = accumulation_type(target, *heads)
+    return [x - target if x.dtype == dtype else x.to(dtype).sub_(target) for x in heads]
 
 
 def _fake(heads: Sequence[Tensor], constants: Sequence[Tensor], *weighting: bool) -> tuple[Any, ...]:
@@ -39,6 +45,7 @@ def _backward(
     in_place: bool,
 ) -> Gradients:
     differences, rates = kept
+    differences = differences or _differences(inputs.heads, inputs.constants[0])
     slope = 2 * len(differences[0]) / differences[0].numel()
     return gradients(differences, rates, slope, upstream, inputs.heads, in_place)
 
@@ -54,7 +61,9 @@ def deep_mse(
     adaptive: bool = True,
     detach: bool = True,
     per_sample: bool = True,
+    compiled: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """See `kdbench.losses.deep_mse`."""
-    last, shallow = _loss((*shallow_maps, last_map), (teacher_map,), adaptive, detach, per_sample)
+    heads = (*shallow_maps, last_map)
+    last, shallow = _loss(heads, (teacher_map,), adaptive, detach, per_sample, compiled=compiled)
     return last, shallow

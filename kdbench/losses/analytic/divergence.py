@@ -21,7 +21,8 @@ def divergences(heads: Sequence[Tensor], teacher: Tensor, tau: float | Tensor) -
     dtype = accumulation_type(teacher, *heads)
     batch, classes = teacher.shape
     rows = max(1, BLOCK_BYTES // ((len(heads) + 1) * classes * dtype.itemsize))
-    if rows >= batch or teacher.device.type != "cpu":
+    fused = teacher.device.type != "cpu" or torch.compiler.is_compiling()  # the operators take few passes or one
+    if rows >= batch or fused:
         return _block(heads, teacher, tau, dtype)
     losses, slopes = (teacher.new_empty(len(heads), batch, *more, dtype=dtype) for more in ((), (classes,)))
     for first in range(0, batch, rows):

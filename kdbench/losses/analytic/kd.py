@@ -59,9 +59,10 @@ def kd(
     *,
     tau_squared: bool = True,
     reduction: Reduction = "mean",
+    compiled: bool = False,
 ) -> Tensor:
     """See `kdbench.losses.kd`."""
     mean = reduction == "mean"
     if isinstance(tau, Tensor):
-        return _loss((student_logits,), (teacher_logits, tau), None, tau_squared, mean)[0]
-    return _loss((student_logits,), (teacher_logits,), float(tau), tau_squared, mean)[0]
+        return _loss((student_logits,), (teacher_logits, tau), None, tau_squared, mean, compiled=compiled)[0]
+    return _loss((student_logits,), (teacher_logits,), float(tau), tau_squared, mean, compiled=compiled)[0]
