@@ -20,7 +20,8 @@ from typing import Any, TypeGuard, TypeVar
 import pluggy
 
 from kdbench import hookspecs
-from kdbench.data.dataset import DatasetSource, resolve_dataset
+from kdbench.data.dataset import DatasetSource
+from kdbench.data.lookup import resolve_dataset
 from kdbench.errors import UserError, unknown
 from kdbench.method import Method, MethodParams
 from kdbench.model import Architecture

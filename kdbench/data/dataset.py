@@ -1,18 +1,17 @@
-"""What a data set is to the harness, where it comes from, and how its name is looked up."""
+"""What a data set is to the harness, and where it comes from."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from kdbench.errors import UserError, unknown
+from kdbench.errors import UserError
 
 Channels = tuple[float, float, float]
 
@@ -151,16 +150,6 @@ class DatasetSource(ABC):
     def with_argument(self, argument: str) -> DatasetSource:
         """The source that `name:argument` means. Raises `UserError` for a source that takes no argument."""
         raise UserError(f"data set '{self.name}' takes no argument, but got '{argument}'; write just '{self.name}'.")
-
-
-def resolve_dataset(spec: str, sources: Mapping[str, DatasetSource]) -> DatasetSource:
-    """The source that `spec` means: a registered name, upper and lower case alike, or `name:argument`."""
-    by_lower = {name.lower(): source for name, source in sources.items()}
-    name, colon, argument = spec.partition(":")
-    source = by_lower.get(name.lower())
-    if source is None:
-        raise unknown("dataset", name, sources, "kdbench list datasets")
-    return source.with_argument(argument) if colon else source
 
 
 def data_root(data_dir: Path | None) -> Path:

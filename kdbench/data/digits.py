@@ -1,12 +1,11 @@
 """`digits`: scikit-learn's bundled handwritten digits, which need no download."""
 
-import hashlib
-from collections import defaultdict
 from pathlib import Path
 
 import torch
 
 from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, Split, make_dataset
+from kdbench.data.stratified import stratified
 
 INFO = DatasetInfo("digits", num_classes=10, input_size=8, train_size=1000, test_size=797)
 
@@ -37,19 +36,3 @@ class Digits(DatasetSource):
 
     def locations(self, data_dir: Path | None) -> str:
         return "comes with scikit-learn"
-
-
-def stratified(labels: list[int], train_size: int) -> tuple[list[int], list[int]]:
-    """Positions of the training and of the test images, ascending; each class is divided in the same proportion.
-
-    Within a class a hash of (class, position) decides, so the split depends on no library's random numbers.
-    """
-    by_class = defaultdict(list)
-    for position, label in enumerate(labels):
-        by_class[label].append(position)
-    ranked = []
-    for label, positions in by_class.items():
-        positions.sort(key=lambda position: hashlib.sha256(f"{label}:{position}".encode()).digest())
-        ranked += [((rank + 0.5) / len(positions), label, position) for rank, position in enumerate(positions)]
-    order = [position for *_, position in sorted(ranked)]
-    return sorted(order[:train_size]), sorted(order[train_size:])

@@ -51,7 +51,7 @@ def test_the_page_works_from_top_to_bottom(files):
             compared += 1
         else:
             assert block.about in FILES
-    assert compared == 4
+    assert compared == 5
 
 
 def test_the_images_that_the_page_writes_load_as_it_says(files):

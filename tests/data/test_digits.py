@@ -1,10 +1,8 @@
 import numpy as np
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-from kdbench.data.digits import INFO, Digits, stratified
+from kdbench.data.digits import INFO, Digits
 
 
 def test_load_agrees_with_info_and_with_scikit_learn() -> None:
@@ -38,15 +36,3 @@ def test_statistics_are_those_of_the_training_images() -> None:
     pixels = dataset.train.images.double() / 255
     np.testing.assert_allclose(dataset.mean, pixels.mean((0, 1, 2)), atol=1e-9)
     np.testing.assert_allclose(dataset.std, pixels.std((0, 1, 2), correction=0), atol=1e-9)
-
-
-@given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.floats(0, 1))
-def test_stratified_divides_every_class_alike(labels: list[int], share: float) -> None:
-    train_size = round(share * len(labels))
-    train, test = stratified(labels, train_size)
-    assert sorted(train + test) == list(range(len(labels)))
-    assert len(train) == train_size
-    assert train == sorted(train)
-    for label in set(labels):
-        expected = labels.count(label) * train_size / len(labels)
-        assert abs(sum(labels[position] == label for position in train) - expected) <= len(set(labels))

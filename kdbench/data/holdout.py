@@ -1,0 +1,63 @@
+"""`holdout:SPEC`: another data set's training images alone, a tenth of them held out in the place of its test set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, Split, make_dataset
+from kdbench.data.stratified import stratified
+from kdbench.errors import UserError
+
+
+@dataclass(frozen=True)
+class Holdout(DatasetSource):
+    """What parameters and epochs are chosen on, so that the test set has no part in the choice.
+
+    The same images are held out every time, as many of each class as its share. Normalisation stays the data set's own.
+    """
+
+    name: str = "holdout"
+    source: DatasetSource | None = None
+
+    def of(self, source: DatasetSource) -> Holdout:
+        """The hold-out of `source`."""
+        return Holdout(f"{self.name}:{source.name}", source)
+
+    def info(self, data_dir: Path | None) -> DatasetInfo:
+        return _held_out(self._source.info(data_dir))
+
+    def load(self, data_dir: Path | None) -> Dataset:
+        whole = self._source.load(data_dir)
+        info = _held_out(whole.info)
+        parts = stratified(whole.train.labels.tolist(), info.train_size)
+        train, held = (Split(whole.train.images[part], whole.train.labels[part]) for part in parts)
+        return make_dataset(info.name, whole.classes, train, held, (whole.mean, whole.std))
+
+    def locations(self, data_dir: Path | None) -> str:
+        if self.source is None:
+            return "a tenth of another one's training images; name that one, as in holdout:digits"
+        return self.source.locations(data_dir)
+
+    def available(self, data_dir: Path | None) -> bool:
+        return self._source.available(data_dir)
+
+    def with_argument(self, argument: str) -> Holdout:
+        raise self._no_source()
+
+    @property
+    def _source(self) -> DatasetSource:
+        if self.source is None:
+            raise self._no_source()
+        return self.source
+
+    def _no_source(self) -> UserError:
+        return UserError(f"data set '{self.name}' holds out images of another data set; write {self.name}:NAME.")
+
+
+def _held_out(info: DatasetInfo) -> DatasetInfo:
+    """Raises `UserError` where there are too few images to divide."""
+    held = info.train_size // 10
+    if not held:
+        raise UserError(f"data set '{info.name}' has {info.train_size} training images; a hold-out needs at least 10.")
+    return replace(info, name=f"{info.name}-holdout", train_size=info.train_size - held, test_size=held)

@@ -1,0 +1,22 @@
+"""How the name of a data set is looked up."""
+
+from collections.abc import Mapping
+
+from kdbench.data.dataset import DatasetSource
+from kdbench.data.holdout import Holdout
+from kdbench.errors import unknown
+
+
+def resolve_dataset(spec: str, sources: Mapping[str, DatasetSource]) -> DatasetSource:
+    """The source that `spec` means: a registered name, upper and lower case alike, or `name:argument`.
+
+    The argument of `holdout` is another such spec.
+    """
+    by_lower = {name.lower(): source for name, source in sources.items()}
+    name, colon, argument = spec.partition(":")
+    source = by_lower.get(name.lower())
+    if source is None:
+        raise unknown("dataset", name, sources, "kdbench list datasets")
+    if isinstance(source, Holdout) and argument:
+        return source.of(resolve_dataset(argument, sources))
+    return source.with_argument(argument) if colon else source
