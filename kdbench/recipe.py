@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,11 +24,15 @@ class Recipe(BaseModel):
     epochs: int = Field(240, ge=1, le=100_000)
     batch_size: int = Field(64, ge=2)
     lr: float = Field(0.05, gt=0, description="learning rate of families that `lr_by_family` does not name")
-    lr_by_family: dict[str, float] = Field({}, description="learning rate by family of the network being trained")
+    lr_by_family: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {}, description="learning rate by family of the network being trained"
+    )
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = False
     weight_decay: float = Field(5e-4, ge=0, description="on every parameter, biases and norms included")
-    milestones: tuple[int, ...] = Field((), description="the rate drops after each of these epochs (1-based)")
+    milestones: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (), description="the rate drops after each of these epochs (1-based)"
+    )
     gamma: float = Field(0.1, gt=0, description="factor of each drop")
     augmentation: Augmentation = Augmentation()
     precision: Precision = "fp32"
