@@ -207,6 +207,8 @@ def _unfit(kind: str, name: object, value: object) -> str | None:
     """Why an offer cannot be taken, and what to do; None if it can."""
     if why := unfit_name(name):
         return f"{why}; rename it"
+    if kind == "architecture" and not isinstance(value, Architecture):
+        return "it is no `kdbench.Architecture`; make it one"
     if kind != "method":
         return None
     if not _derived(value, Method):

@@ -12,6 +12,7 @@ from kdbench import plugins
 from kdbench.errors import UserError
 from kdbench.supervised import Supervised
 from tests.cli.support import kdbench as kdbench_command
+from tests.support import tiny_architecture
 
 
 @dataclass
@@ -133,6 +134,18 @@ def test_what_is_no_method_is_refused_and_the_rest_works(monkeypatch, value, why
     registry = install(monkeypatch, ("wrong-dist", "some", Offering()))
     assert registry.problems == [f"method 'wrong' of plugin some (wrong-dist 1.0) is not in use: {why}"]
     assert "wrong" not in registry.names("method") and registry.method("mine")
+
+
+def test_what_is_no_architecture_is_refused_and_the_rest_works(monkeypatch):
+    class Offering:
+        @kdbench.hookimpl
+        def kdbench_architectures(self):
+            return [type("Wrong", (), {"name": "wrong"})(), tiny_architecture("mine", (2, 3), (1, 2))]
+
+    registry = install(monkeypatch, ("wrong-dist", "some", Offering()))
+    why = "it is no `kdbench.Architecture`; make it one"
+    assert registry.problems == [f"architecture 'wrong' of plugin some (wrong-dist 1.0) is not in use: {why}"]
+    assert "wrong" not in registry.architectures and registry.architecture("mine")
 
 
 def test_a_misspelt_hook_is_caught(monkeypatch):

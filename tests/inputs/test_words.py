@@ -12,6 +12,7 @@ from kdbench.supervised import Supervised
 from tests.cli.support import kdbench
 from tests.inputs.support import check_refused, read_setting, refused, tiny_grid, unchanged
 from tests.inputs.words import NAMES, PATHS, SETTINGS
+from tests.support import tiny_architecture
 from tests.test_plugins import install
 
 
@@ -56,6 +57,8 @@ def test_a_plugin_cannot_register_it(
     def offers(*bad: str) -> list[object]:
         if kind == "method":
             return [type("Named", (Supervised,), {"name": name}) for name in (*bad, "fine")]
+        if kind == "architecture":
+            return [tiny_architecture(name, (2, 3), (1, 2)) for name in (*bad, "fine")]
         if kind in ("grid", "paper table"):
             return [SimpleNamespace(stem=name) for name in (*bad, "fine")]
         return [SimpleNamespace(name=name) for name in (*bad, "fine")]
