@@ -41,9 +41,14 @@ def resolved(session: Session, plan: Plan) -> list[str]:
 
 def warnings(session: Session, plan: Plan) -> list[str]:
     """What is allowed in the settings but hardly meant."""
-    return [
-        warning for whose, recipe in _recipes(session, plan).items() if (warning := milestone_warning(recipe, whose))
+    registry = session.registry
+    families = {registry.architecture(name).family for name in registry.usable("architecture")}
+    found = [
+        warning
+        for whose, recipe in _recipes(session, plan).items()
+        for warning in (milestone_warning(recipe, whose), family_warning(recipe, families, whose))
     ]
+    return [warning for warning in found if warning]
 
 
 def milestone_warning(recipe: Recipe, whose: str = "recipe") -> str | None:
@@ -53,6 +58,20 @@ def milestone_warning(recipe: Recipe, whose: str = "recipe") -> str | None:
     return (
         f"warning: {whose}: training ends with epoch {recipe.epochs}, before the learning rate drops (milestones: "
         f"{', '.join(map(str, recipe.unreached))}); name a whole recipe with --recipe or set recipe.milestones."
+    )
+
+
+def family_warning(recipe: Recipe, families: set[str], whose: str) -> str | None:
+    """A sentence about learning rates that no known network takes; None if there are none.
+
+    No error: a recipe may serve several places, and name families of plugins that are not loaded here.
+    """
+    strange = [family for family in recipe.lr_by_family if family not in families]
+    if not strange:
+        return None
+    return (
+        f"warning: {whose}: lr_by_family names {', '.join(map(repr, strange))}, which no network belongs to; "
+        f"families: {', '.join(sorted(families))}."
     )
 
 

@@ -77,6 +77,12 @@ def test_milestones_beyond_the_last_epoch_are_warned_of(tmp_path):
     assert "warning" not in dry_run("--recipe", "crd60", "--results", tmp_path).out
 
 
+def test_a_learning_rate_of_no_networks_family_is_warned_of(tmp_path):
+    told = dry_run("--set", "recipe.lr_by_family.mobilnet=0.3", "--results", tmp_path)
+    (line,) = [line for line in told.out.splitlines() if line.startswith("warning: ")]
+    assert "recipe: lr_by_family names 'mobilnet', which no network belongs to; families: mobilenet, resnet," in line
+
+
 def test_a_teacher_recipe_of_its_own_is_printed_and_warned_of(tmp_path):
     grid = tiny_grid(tmp_path, TINY_GRID + "teacher_recipe: {epochs: 3, milestones: [2, 4]}\n")
     told = kdbench("run", "--grid", grid, "--dry-run", "--results", tmp_path / "results")
