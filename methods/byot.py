@@ -24,7 +24,7 @@ class BYOT(DeeplySupervised):
     formula = {
         "ce": "CE(z_L, y)",
         "ce_shallow": "Σ_l CE(z_l, y), l < L",
-        "kd_shallow": "Σ_l τ²·KL(p_L^τ ‖ p_l^τ), l < L, τ = {tau}, p_L without gradient",
+        "kd_shallow": "Σ_l τ²·KL(p_L^τ ‖ p_l^τ), l < L, τ = {tau}, with τ²: {tau_squared}, p_L without gradient",
         "hint": "Σ_l {distance} distance of F_l and F_L, l < L, F_L without gradient",
     }
     needs = Needs(student=("logits", "stages", "embedding"))

@@ -30,10 +30,11 @@ class DSKD(DeeplySupervised):
     citation = "Luo, Chen, Wang: Deeply-Supervised Knowledge Distillation, arXiv 2202.07846"
     formula = {
         "ce": "CE(z_L, y)",
-        "kd_last": "τ²·KL(p_T^τ ‖ p_L^τ), τ = {tau}",
-        "kd_shallow": "Σ_l W^KD_l·τ²·KL(p_T^τ ‖ p_l^τ), l in {blocks}",
-        "fea_last": "MSE(F_T, r_L(F_L))",
-        "fea_shallow": "Σ_l W^F_l·MSE(F_T, r_l(F_l)), l in {blocks}",
+        "kd_last": "τ²·KL(p_T^τ ‖ p_L^τ), τ = {tau}, with τ²: {tau_squared}",
+        "kd_shallow": "Σ_l W^KD_l·τ²·KL(p_T^τ ‖ p_l^τ), l in {blocks}, with τ²: {tau_squared}, W adaptive: {adaptive}",
+        "fea_last": "MSE(F_T, r_L(F_L)), from epoch {fea_from_epoch}",
+        "fea_shallow": "Σ_l W^F_l·MSE(F_T, r_l(F_l)), l in {blocks}, from epoch {fea_from_epoch}, "
+        "W adaptive: {adaptive}",
     }
 
     class Params(MethodParams):

@@ -18,7 +18,10 @@ class DSN(DeeplySupervised):
 
     name = "dsn"
     citation = "Lee, Xie, Gallagher, Zhang, Tu: Deeply-Supervised Nets, AISTATS 2015"
-    formula = {"ce": "CE(z_L, y)", "ce_shallow": "{reduction} of CE(z_l, y) over l < L"}
+    formula = {
+        "ce": "CE(z_L, y)",
+        "ce_shallow": "{reduction} of CE(z_l, y) over l < L, falling to 0 over epochs: {decay_epochs}",
+    }
     needs = Needs(student=("logits", "stages"))
 
     class Params(MethodParams):

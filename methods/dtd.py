@@ -26,7 +26,8 @@ class DTD(Method):
     citation = "Wen, Lai, Qian: Preparing Lessons: Improve Knowledge Distillation with Better Supervision, 2019"
     formula = {
         "ce": "CE(z_S, y)",
-        "kd": "mean_i τ_i²·kl_i(p_T^τ_i ‖ p_S^τ_i), τ_i = {tau0} + (mean ω - ω_i)·β in [{tau_min}, {tau_max}]",
+        "kd": "mean_i τ_i²·kl_i(p_T^τ_i ‖ p_S^τ_i), τ_i = {tau0} + (mean ω - ω_i)·β in [{tau_min}, {tau_max}], "
+        "with τ_i²: {tau_squared}",
     }
     needs = Needs(student=("logits",), teacher=("logits",))
 

@@ -21,7 +21,7 @@ class KADTD(DTD):
     formula = {
         "ce": "CE(z_S, y)",
         "kd": "mean_i τ_i²·kl_i(A(p_T^τ_i) ‖ p_S^τ_i), A = {adjust}, "
-        "τ_i = {tau0} + (mean ω - ω_i)·β in [{tau_min}, {tau_max}]",
+        "τ_i = {tau0} + (mean ω - ω_i)·β in [{tau_min}, {tau_max}], with τ_i²: {tau_squared}",
     }
 
     class Params(DTD.Params, AdjustmentParams):

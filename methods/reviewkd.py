@@ -32,7 +32,8 @@ class ReviewKD(Method):
     formula = {
         "ce": "CE(z_S, y)",
         "kd": "τ²·KL(p_T^τ ‖ p_S^τ), τ = {tau}",
-        "review": "w·Σ_l HCL(U_l, F_l^T), U_l = ABF(F_l^S, U_(l+1)), w = min(epoch/{warmup_epochs}, 1)",
+        "review": "w·Σ_l HCL(U_l, F_l^T), U_l = ABF(F_l^S, U_(l+1)), "
+        "w = min((epoch − 1 + {warmup_from})/{warmup_epochs}, 1)",
     }
     needs = Needs(
         student=("logits", "stages", "embedding"), teacher=("logits", "stages", "embedding"), batch=("epoch",)

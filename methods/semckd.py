@@ -31,7 +31,8 @@ class SemCKD(Method):
     formula = {
         "ce": "CE(z_S, y)",
         "kd": "τ²·KL(p_T^τ ‖ p_S^τ), τ = {tau}",
-        "semckd": "mean over samples and student stages s of Σ_t a_s,t·mse(r_st(F_s), F_t), a = softmax_t(Q_s·K_t)",
+        "semckd": "mean over samples and student stages s of Σ_t a_s,t·mse(r_st(F_s), F_t), "
+        "a = softmax_t(Q_s·K_t / {attention_temperature})",
     }
     needs = Needs(student=("logits", "stages"), teacher=("logits", "stages"))
 
