@@ -152,8 +152,7 @@ class DSKD(DeeplySupervised):
         kd_last, kd_shallow = deep_kd(
             teacher.logits, [s.logits for s in shallow], student.logits, p.tau, tau_squared=p.tau_squared, **weighting
         )
-        # Without adaptive weights the losses come with 1/(L-1) for each head.
-        scale = len(shallow) if not p.adaptive and p.equal_weight == "one" else 1
+        scale = self.scale(len(shallow))
         terms = {
             "ce": cross_entropy(student.logits, batch.labels),
             "kd_last": kd_last,
@@ -165,6 +164,10 @@ class DSKD(DeeplySupervised):
             on = (batch.epoch >= p.fea_from_epoch).to(fea_last) if p.fea_from_epoch > 1 else 1
             terms |= {"fea_last": on * fea_last, "fea_shallow": on * scale * fea_shallow}
         return terms
+
+    def scale(self, heads: int) -> int:
+        """Factor of the shallow losses and their weights, which come with 1/heads each where they are not adaptive."""
+        return heads if not self.params.adaptive and self.params.equal_weight == "one" else 1
 
     def maps(self, teacher: Outputs, heads: list[Outputs]) -> list[Tensor]:
         """F_T and each head's r_l(F_l), all of one shape."""
@@ -185,7 +188,7 @@ class DSKD(DeeplySupervised):
             target, *maps, _ = self.maps(teacher, [*shallow, student])
             losses["F"] = [(ours - target).square().flatten(1).mean(dim=1) for ours in maps]
         return {
-            f"W^{kind}_{block}": weight
+            f"W^{kind}_{block}": self.scale(len(shallow)) * weight
             for kind, found in losses.items()
             for block, weight in zip(
                 self.supervised,

@@ -31,3 +31,5 @@ def test_variants_tell_what_they_weigh():
     assert diagnosed(blocks=())[3] == {}
     equal = diagnosed(adaptive=False)[3]
     assert all(value.tolist() == pytest.approx([1 / 3] * 6) for value in equal.values())
+    ones = diagnosed(adaptive=False, equal_weight="one")[3]
+    assert len(ones) == 6 and all(value.tolist() == pytest.approx([1] * 6) for value in ones.values())
