@@ -16,7 +16,7 @@ from kdbench_methods.regressors import shrink_larger
 class TeacherHeads(DeeplySupervised):
     """The pre-stage: auxiliary classifiers on the frozen teacher, which this method sees as its student.
 
-    L = Σ_{l<L} CE(z_l, y)
+    L = Σ_{l<L} CE(z_l, y). It trains by the teachers' recipe, which is our choice.
     """
 
     name = "mtkd_ssr_teacher_heads"
