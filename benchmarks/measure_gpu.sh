@@ -10,7 +10,7 @@ usage: benchmarks/measure_gpu.sh [option value]...
   --limit STAGE=SEC  most seconds of a stage; may be repeated (checks 600, kernels 300, train 600, grid 28800, switches 7200)
   --device NAME      cuda; cpu shows that the script works, and measures nothing about a GPU
   --dataset SPEC     data set of the training stages, such as parquet:DIR (cifar100)
-  --set KEY=VALUE    recipe of the training stages; may be repeated (60 epochs, drops at 37, 45 and 52: the recipe crd60)
+  --set KEY=VALUE    recipe of the training stages; may be repeated (60 epochs, drops after 37, 45, 52: the recipe crd60)
   --plan FILE        what the training stages train (benchmarks/measure_plan.txt)
   --wheels DIR       wheels of packages that this Python lacks (.whl)
   --commit NAME      what the tree was made from, where it is no git checkout

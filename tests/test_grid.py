@@ -168,7 +168,7 @@ def test_dskds_switches_are_changed_one_at_a_time():
     }
     runs = distinct(run for cell in cells.values() for run in cell.runs)
     assert len(runs) == 3 * len(cells) == 30
-    assert {(run.recipe.epochs, run.recipe.milestones) for run in runs} == {(60, (36, 44, 51))}
+    assert {(run.recipe.epochs, run.recipe.milestones) for run in runs} == {(60, (37, 45, 52))}
     assert len({run.teacher.key for run in runs if run.teacher}) == 1
 
 

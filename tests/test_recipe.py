@@ -21,7 +21,8 @@ def test_the_shortened_recipe_differs_in_its_epochs_alone():
     long, short = load_recipe("crd240"), load_recipe("crd60")
     assert short.epochs == 60
     drops = [epoch for epoch in range(2, 61) if short.lr_at(epoch) < short.lr_at(epoch - 1)]
-    assert drops == [37, 45, 52]
+    # A quarter of 150, 180 and 210 full epochs before each drop, rounded down.
+    assert drops == [milestone // 4 + 1 for milestone in long.milestones] == [38, 46, 53]
     assert short.model_copy(update={"epochs": 240, "milestones": (150, 180, 210)}) == long
 
 

@@ -66,7 +66,7 @@ def test_a_recipe_by_name_is_the_students_and_the_teachers(tmp_path):
     assert plan["warnings"] == []
     for run in (*plan["runs"], *plan["teachers"]):
         recipe = run["recipe"]
-        assert (recipe["epochs"], recipe["milestones"], recipe["gamma"]) == (60, [36, 44, 51], 0.2)
+        assert (recipe["epochs"], recipe["milestones"], recipe["gamma"]) == (60, [37, 45, 52], 0.2)
 
 
 def test_milestones_beyond_the_last_epoch_are_warned_of(tmp_path):
