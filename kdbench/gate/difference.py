@@ -68,7 +68,7 @@ def difference(sides: Sides) -> Difference:
     estimate = welch(new.mean, new.std, len(new.values), old.mean, old.std, len(old.values))
     seen = old.std is not None and new.std is not None
     variance = (estimate.error or 0.0) ** 2 * n if seen else None
-    return Difference("welch", estimate.mean, n, variance, estimate.freedom or 0, sides.same_bits)
+    return Difference("welch", estimate.mean, n, variance, estimate.freedom or n - 1, sides.same_bits)
 
 
 def refuse_other_data(what: str, data_sha256: str, than: str, expected: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from kdbench.gate.difference import Difference, Sides, difference
@@ -21,8 +21,6 @@ from kdbench.report.statistics import Estimate, holm, t_cdf, t_quantile
 from kdbench.report.words import seeds_in_words
 
 Outcome = Literal["pass", "regressed", "cannot tell"]
-#: Differences of decimal accuracies are off by some 1e-14.
-ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -59,29 +57,31 @@ class Verdict:
 
 def judge(cells: Sequence[Sides], *, margin: float, alpha: float, resolution: float) -> list[Verdict]:
     """A verdict for each cell. `margin` ≥ 0 and `resolution`, the weight of one test image, are in points."""
-    changes = [difference(sides) for sides in cells]
-    shared = shared_over(changes, resolution)
+    changes = [_with_rounding(difference(sides), resolution) for sides in cells]
+    shared = shared_over(changes)
     estimates = [_estimate(change, shared) for change in changes]
     tested = [i for i, estimate in enumerate(estimates) if estimate.error is not None]
     p_values = [_p_regressed(estimates[i], margin) for i in tested]
     alarms = {i for i, (rejected, _) in zip(tested, holm(p_values, alpha), strict=True) if rejected}
     return [
-        _tested(change, estimate, margin, alpha, alarm=i in alarms)
-        if estimate.error is not None
-        else _untested(change, margin)
+        _tested(change, estimate, margin, alpha, alarm=i in alarms) if estimate.error is not None else _untested(change)
         for i, (change, estimate) in enumerate(zip(changes, estimates, strict=True))
     ]
 
 
-def shared_over(changes: Sequence[Difference], resolution: float) -> SharedNoise | None:
-    """The noise that the paired cells have in common.
-
-    Runs that gave the same bits tell nothing of noise and stay out. A variance below that of rounding both accuracies
-    to whole images, resolution² / 6, is an accident of the rounding and is raised to it.
+def _with_rounding(change: Difference, resolution: float) -> Difference:
+    """A variance below that of rounding both accuracies to whole images, resolution² / 6, is an accident of the
+    rounding and is raised to it: seeds that agree by accident would else decide with certainty.
     """
+    if change.variance is None or change.same_bits:
+        return change
+    return replace(change, variance=max(change.variance, resolution**2 / 6))
+
+
+def shared_over(changes: Sequence[Difference]) -> SharedNoise | None:
+    """The noise that the paired cells have in common; runs that gave the same bits tell nothing of it and stay out."""
     telling = [c for c in changes if c.kind == "paired" and c.variance is not None and not c.same_bits]
-    least = resolution**2 / 6
-    return shared_noise([max(c.variance or 0.0, least) for c in telling], [int(c.freedom) for c in telling])
+    return shared_noise([c.variance or 0.0 for c in telling], [int(c.freedom) for c in telling])
 
 
 def _estimate(change: Difference, shared: SharedNoise | None) -> Estimate:
@@ -116,15 +116,11 @@ def _tested(change: Difference, estimate: Estimate, margin: float, alpha: float,
     return Verdict(outcome, said, change, low, high, p_pass, p_regressed, needed)
 
 
-def _untested(change: Difference, margin: float) -> Verdict:
-    """Where no noise was seen there is nothing to test with: every seed agrees, and the difference decides."""
+def _untested(change: Difference) -> Verdict:
+    """Where there is nothing to test with: no noise is left, or none was seen."""
     if change.same_bits:
         return Verdict("pass", "bit for bit the same runs", change, change.mean, change.mean)
-    if change.variance is None:
-        return Verdict("cannot tell", f"{change.mean:+.2f} points: one seed shows no noise", change, needed="2 or more")
-    outcome: Outcome = "pass" if change.mean >= -margin - ROUNDING else "regressed"
-    said = f"{change.mean:+.2f} points, no seed differing from another{_against(margin, outcome)}"
-    return Verdict(outcome, said, change, change.mean, change.mean)
+    return Verdict("cannot tell", f"{change.mean:+.2f} points: one seed shows no noise", change, needed="2 or more")
 
 
 def _against(margin: float, outcome: Outcome) -> str:

@@ -59,10 +59,19 @@ def test_the_same_bits_pass_whatever_else_is_noisy():
     assert same.outcome == "pass" and "bit for bit" in same.reason
 
 
-@pytest.mark.parametrize(("change", "outcome"), [(0.0, "pass"), (-0.3, "pass"), (-0.31, "regressed"), (1.0, "pass")])
-def test_without_noise_the_difference_decides(change, outcome):
+@pytest.mark.parametrize(("change", "outcome"), [(0.0, "pass"), (-0.3, "cannot tell"), (-0.4, "regressed")])
+def test_seeds_that_agree_are_as_sure_as_rounding_to_whole_images_allows(change, outcome):
     (verdict,) = judged(sides([70.1, 71.3, 72.7], [70.1 + change, 71.3 + change, 72.7 + change]))
+    # Two roundings to 0.01 points have the variance 2 × 0.01² / 12; t(0.95; 2) = 2.9200.
     assert verdict.outcome == outcome
+    assert verdict.high - change == pytest.approx(2.9200 * (2 * 0.01**2 / 12 / 3) ** 0.5, rel=1e-4)
+
+
+def test_unpaired_seeds_that_agree_are_no_surer():
+    coarse = Sides({0: 70.0, 1: 70.0, 2: 70.0}, {3: 69.0, 4: 69.0, 5: 69.0})
+    (verdict,) = judge([coarse], margin=0.5, alpha=0.05, resolution=1.0)
+    # −1 + 0.5 over an error of (1/6/3)^½ = 0.2357 is t = −2.12, and P(t < −2.12; 2) = 0.084.
+    assert verdict.outcome == "cannot tell" and verdict.p_regressed == pytest.approx(0.084, abs=1e-3)
 
 
 def test_one_seed_cannot_tell_unless_it_is_the_same():
@@ -72,7 +81,7 @@ def test_one_seed_cannot_tell_unless_it_is_the_same():
 
 
 def test_an_accident_of_equal_differences_is_judged_by_the_noise_of_the_other_cells():
-    accident = sides([70, 71, 72], [69.5, 70.5, 71.5])
+    accident = sides([70, 71, 72], [69.4, 70.4, 71.4])
     assert judged(accident)[0].outcome == "regressed"
     assert judged(accident, *_noisy(8))[0].outcome == "cannot tell"
 
