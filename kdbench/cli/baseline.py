@@ -10,7 +10,7 @@ import typer
 from kdbench.cli import options
 from kdbench.cli.reading import check_folder, readable_records
 from kdbench.cli.session import Session, with_session
-from kdbench.gate.baseline import MARGIN, freeze, write_baseline
+from kdbench.gate.baseline import MARGIN, checked_margin, freeze, write_baseline
 from kdbench.names import checked_path
 
 app = typer.Typer(help="Baselines that `kdbench check` compares with.", no_args_is_help=True)
@@ -28,7 +28,10 @@ def save(
     file: Annotated[Path, typer.Argument(callback=checked_path, help="The JSON file to write.")],
     grid: options.GridOption = "quick",
     margin: Annotated[
-        float, typer.Option(min=0, help="Points by which a cell may get worse; `kdbench check` uses it.")
+        float,
+        typer.Option(
+            callback=checked_margin, help="Points, from 0, by which a cell may get worse; `kdbench check` uses it."
+        ),
     ] = MARGIN,
     force: Annotated[bool, typer.Option("--force", help="Overwrite FILE.")] = False,
     keep: options.KeepOption = None,

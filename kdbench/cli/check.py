@@ -19,7 +19,7 @@ from kdbench.environment import command_line, resolve_device
 from kdbench.execution.interrupt import StopSignal
 from kdbench.execution.jobs import Options
 from kdbench.execution.local import Summary
-from kdbench.gate.baseline import read_baseline
+from kdbench.gate.baseline import checked_margin, read_baseline
 from kdbench.gate.check import check as judge_records
 from kdbench.gate.junit import junit as as_junit
 from kdbench.gate.rerun import Bench, open_bench, refuse_stale, train
@@ -31,7 +31,10 @@ from kdbench.store.files import write_atomically
 def check(
     baseline: Annotated[Path, typer.Option("--baseline", help="A file that `kdbench baseline save` wrote.")],
     margin: Annotated[
-        float | None, typer.Option(min=0, help="Points by which a cell may get worse; else the baseline's own.")
+        float | None,
+        typer.Option(
+            callback=checked_margin, help="Points, from 0, by which a cell may get worse; else the baseline's own."
+        ),
     ] = None,
     alpha: Annotated[
         float, typer.Option(min=1e-6, max=0.5, help="Probability of a false alarm, and of a false pass.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -82,6 +83,13 @@ class Baseline(_Model):
     def resolution(self) -> float:
         """The weight of one test image, in points."""
         return 100 / self.test_images
+
+
+def checked_margin(margin: float | None) -> float | None:
+    """A margin that a user gives. Raises `UserError` for one below zero or without end."""
+    if margin is not None and not 0 <= margin < math.inf:
+        raise UserError(f"a margin is a finite number of points from 0, not {margin:g}; choose one from the noise.")
+    return margin
 
 
 def cell_key(cell: Cell) -> CellKey:

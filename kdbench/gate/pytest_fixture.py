@@ -42,12 +42,13 @@ class Gate:
         __tracebackhide__ = True
         from kdbench.environment import resolve_device
         from kdbench.execution.jobs import Options
-        from kdbench.gate.baseline import read_baseline
+        from kdbench.gate.baseline import checked_margin, read_baseline
         from kdbench.gate.check import check
         from kdbench.gate.rerun import open_bench, refuse_stale, train
         from kdbench.gate.text import text
         from kdbench.plugins import load_plugins
 
+        checked_margin(margin)
         beside = self._request.path.parent
         folder = beside / results if results is not None else self._folders.mktemp("kdbench")
         bench = open_bench(read_baseline(beside / baseline), load_plugins(tuple(plugins)), folder, seeds=seeds)

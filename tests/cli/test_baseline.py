@@ -43,3 +43,10 @@ def test_nothing_is_overwritten_unless_told(folder):
 def test_unfinished_runs_are_named(folder):
     result = save(folder, "--seeds", "0,7")
     assert result.code == 2 and "seed 7 (not run)" in result.err and not (folder / "b.json").exists()
+
+
+@pytest.mark.parametrize("margin", ["inf", "nan", "-1"])
+def test_a_margin_that_is_none_is_refused(folder, margin):
+    result = save(folder, "--margin", margin)
+    assert result.code == 2 and not (folder / "b.json").exists()
+    assert result.err.startswith(f"kdbench: a margin is a finite number of points from 0, not {margin}")

@@ -61,6 +61,15 @@ def test_a_doctored_baseline_is_1(folder):
     assert result.code == 1 and "regressed: dkd resnet14→resnet8" in result.out
 
 
+@pytest.mark.parametrize("margin", ["inf", "nan", "-1"])
+def test_a_margin_that_is_none_is_2_and_one_sentence(folder, margin):
+    now(folder, accuracies(**MEANS | {"kd": 0.1}))
+    result = check(folder, "--margin", margin)
+    assert result.code == 2 and not result.out
+    assert result.err.startswith(f"kdbench: a margin is a finite number of points from 0, not {margin}")
+    assert result.err.count("\n") == 1
+
+
 def test_missing_runs_are_1(folder):
     (folder / "now").mkdir()
     result = check(folder)

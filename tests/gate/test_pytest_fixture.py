@@ -2,6 +2,7 @@
 
 import pytest
 
+from kdbench.errors import UserError
 from kdbench.gate.pytest_fixture import kdbench_gate  # noqa: F401 (a fixture is used by its name)
 from kdbench.store.store import Store
 from tests.gate.support import accuracies, baseline_of, expansion, record, written
@@ -31,3 +32,8 @@ def test_a_regression_fails_the_test_with_the_table(kdbench_gate, baseline, tmp_
     doctored = baseline.model_copy(update={"cells": (kd.model_copy(update={"values": values}),)})
     with pytest.raises(pytest.fail.Exception, match="regressed: kd resnet14→resnet8"):
         kdbench_gate(written(doctored, tmp_path / "b.json"), results=tmp_path / "runs")
+
+
+def test_a_margin_that_passes_everything_is_refused(kdbench_gate, baseline, tmp_path):  # noqa: F811
+    with pytest.raises(UserError, match="a margin is a finite number of points from 0, not inf"):
+        kdbench_gate(written(baseline, tmp_path / "b.json"), results=tmp_path / "runs", margin=float("inf"))
