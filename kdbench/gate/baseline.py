@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kdbench.cells import Cell, Expansion
 from kdbench.errors import UserError
@@ -78,6 +78,19 @@ class Baseline(_Model):
     test_images: int = Field(ge=1)
     environments: tuple[dict[str, Any], ...]
     cells: tuple[BaselineCell, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Baseline:
+        """A merge of two versions of the file may leave a cell or a seed in it twice: one would hide the other."""
+        planned = {(t.name, p.teacher, p.student, row.key) for t in self.grid.tables for p in t.pairs for row in t.rows}
+        seen = set()
+        for cell in self.cells:
+            if cell.key not in planned:
+                raise ValueError(f"its grid has no cell '{cell.title}'")
+            if cell.key in seen or len({value.seed for value in cell.values}) < len(cell.values):
+                raise ValueError(f"the cell '{cell.title}' or one of its seeds is there twice")
+            seen.add(cell.key)
+        return self
 
     @property
     def resolution(self) -> float:
@@ -195,7 +208,8 @@ def read_baseline(path: Path) -> Baseline:
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"]) or "file"
+        why = problem["msg"].removeprefix("Value error, ")
         raise UserError(
-            f"baseline {path} is damaged or of another version ({where}: {problem['msg']}); "
+            f"baseline {path} is damaged or of another version ({where}: {why}); "
             "`kdbench baseline save` writes a sound one."
         ) from None

@@ -87,7 +87,7 @@ def check(bench: Bench, *, margin: float | None = None, alpha: float = 0.05) -> 
     """
     baseline = bench.baseline
     margin = baseline.margin if margin is None else margin
-    found = {cell.key: _found(bench.cells.get(cell.key), bench.store) for cell in baseline.cells}
+    found = {cell.key: _found(bench.cells[cell.key], bench.store) for cell in baseline.cells}
     for records, _ in found.values():
         for record in records:
             refuse_other_data(f"run {record.id}", record.data_sha256, "the baseline", baseline.data_sha256)
@@ -99,10 +99,8 @@ def check(bench: Bench, *, margin: float | None = None, alpha: float = 0.05) -> 
     return Report(baseline, tuple(_checked(cell, found, verdicts, notes) for cell in baseline.cells), margin, alpha)
 
 
-def _found(cell: Cell | None, store: Store) -> tuple[list[Record], str | None]:
+def _found(cell: Cell, store: Store) -> tuple[list[Record], str | None]:
     """The finished records of a cell, and the sentence that says what is lacking, if anything is."""
-    if cell is None:
-        return [], "the grid has no such cell any more"
     if cell.declined:
         return [], f"the method declines this pair now: {cell.declined}"
     done, lacking = [], []

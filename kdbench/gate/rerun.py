@@ -96,9 +96,7 @@ def changed_params(bench: Bench) -> dict[CellKey, str]:
     """In words, for each cell whose method now has other parameters than the baseline's: defaults have changed."""
     changes = {}
     for cell in bench.baseline.cells:
-        now = bench.cells.get(cell.key)
-        if now is None:
-            continue
+        now = bench.cells[cell.key]
         params = method_params(bench.registry.method(now.row.method), now.row.params).model_dump(mode="json")
         names = sorted(name for name in {*params, *cell.params} if params.get(name) != cell.params.get(name))
         if names:

@@ -156,6 +156,23 @@ def test_a_damaged_file_is_a_users_error(tmp_path, baseline, damage):
         read_baseline(path)
 
 
+@pytest.mark.parametrize(
+    ("edit", "why"),
+    [
+        (lambda cells: cells.append(cells[1]), "cell 'kd resnet14→resnet8 .first.' or one of its seeds is there twice"),
+        (lambda cells: cells[1]["values"].append(cells[1]["values"][0]), "or one of its seeds is there twice"),
+        (lambda cells: cells[1].update(row="kd/gone"), "its grid has no cell 'kd/gone resnet14→resnet8 .first.'"),
+    ],
+)
+def test_cells_that_a_merge_or_an_edit_left_contradictory_are_refused(tmp_path, baseline, edit, why):
+    path = written(baseline, tmp_path / "b.json")
+    content = json.loads(path.read_text())
+    edit(content["cells"])
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=why):
+        read_baseline(path)
+
+
 def test_junit_has_a_case_for_each_cell(tmp_path, cells, baseline):
     tops = accuracies(**MEANS | {"student": 80.0})
     tops["kd"] = {0: 93.0, 1: 90.5, 2: 92.4}
