@@ -85,10 +85,15 @@ def refuse_stale(bench: Bench) -> None:
 
 
 def train(bench: Bench, plan: Plan, options: Options, stop_requested: Callable[[], bool] = lambda: False) -> Summary:
-    """Train what the plan lacks, its teachers first."""
+    """Train what the plan lacks, its teachers first. Raises `UserError` where the data are not the baseline's."""
     if not plan.pending:
         return Summary()
-    dataset = bench.source.load(bench.data_dir)
+    dataset, expected = bench.source.load(bench.data_dir), bench.baseline.data_sha256
+    if dataset.checksum != expected:
+        raise UserError(
+            f"data set '{dataset.info.name}' is not the baseline's ({dataset.checksum[:12]}, not {expected[:12]}), so "
+            "nothing was trained; give the data that it was measured on, or make a new baseline."
+        )
     return execute(plan, bench.store, bench.registry, dataset, options, stop_requested)
 
 

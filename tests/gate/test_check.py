@@ -4,12 +4,14 @@ import json
 from xml.etree import ElementTree
 
 import pytest
+import torch
 
 from kdbench.errors import UserError
+from kdbench.execution.jobs import Options
 from kdbench.gate.baseline import read_baseline
 from kdbench.gate.check import check
 from kdbench.gate.junit import junit
-from kdbench.gate.rerun import open_bench, refuse_stale
+from kdbench.gate.rerun import open_bench, refuse_stale, train
 from kdbench.gate.text import text
 from kdbench.plugins import load_plugins
 from kdbench.store.store import Store
@@ -103,6 +105,13 @@ def test_other_data_are_refused(tmp_path, cells, baseline):
     store.write(record(cells.cells[0].runs[0], 90.0, basis=present_basis(cells.cells[0].runs[0], "e" * 64)))
     with pytest.raises(UserError, match="made on other data"):
         check(bench(baseline, store.root))
+
+
+def test_other_data_are_refused_before_anything_is_trained(tmp_path, baseline):
+    now = bench(baseline, tmp_path / "now")
+    with pytest.raises(UserError, match=r"'digits' is not the baseline's .*, not d{12}., so nothing was trained"):
+        train(now, now.plan, Options(torch.device("cpu"), workers=1))
+    assert not (tmp_path / "now").exists()
 
 
 def test_runs_of_other_code_are_refused_before_training(tmp_path, cells, baseline):
