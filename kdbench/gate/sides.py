@@ -57,8 +57,8 @@ Cells = Mapping[Subject, list[Measured]]
 def read_side(path: Path) -> Cells:
     """Cells by subject, one for each recipe that it was trained with.
 
-    Raises `UserError` if there are none, or if the runs of one cell have unlike teachers or those of one data set
-    unlike data.
+    Raises `UserError` if there are none, if a record is damaged, or if the runs of one cell have unlike teachers or
+    those of one data set unlike data.
     """
     if not path.exists():
         raise UserError(f"{path} does not exist; give a results folder or a file of `kdbench baseline save`.")
@@ -70,7 +70,11 @@ def read_side(path: Path) -> Cells:
 def _from_records(folder: Path) -> Cells:
     cells: dict[Subject, list[Measured]] = {}
     data: dict[str, str] = {}
-    for record in Store(folder).find().records.values():
+    found = Store(folder).find()
+    if found.damaged:
+        # Which cell it belongs to, it does not say: a seed would be missing unseen.
+        raise found.damaged[0]
+    for record in found.records.values():
         run = record.run
         if run.role != "student":
             continue

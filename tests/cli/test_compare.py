@@ -119,6 +119,14 @@ def test_other_data_in_one_folder_are_2(folder):
     assert result.code == 2 and "was made on other data than other" in result.err.replace("\n", " ")
 
 
+def test_a_damaged_record_is_2_and_no_seed_less(folder):
+    path = next((folder / "b" / "records").iterdir())
+    path.write_bytes(path.read_bytes()[:-40])
+    result = kdbench("compare", folder / "a", folder / "b")
+    assert result.code == 2 and not result.out
+    assert f"{path} is damaged" in result.err and "kdbench results repair" in result.err
+
+
 def test_failed_runs_and_other_seeds_are_told(folder):
     other = expansion(folder, GRID.replace("[0, 1, 2]", "[3, 4, 5]"))
     store = Store(folder / "c")
