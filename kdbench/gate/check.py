@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kdbench.cells import Cell
 from kdbench.gate.baseline import Baseline, BaselineCell, CellKey
 from kdbench.gate.difference import Sides, refuse_other_data
-from kdbench.gate.rerun import Bench, changed_params
+from kdbench.gate.rerun import Bench, changed_runs
+from kdbench.gate.sides import changed
 from kdbench.gate.verdict import Outcome, Verdict, judge
 from kdbench.report.results import Summary
 from kdbench.store.records import Record
@@ -49,12 +50,15 @@ class CheckedCell:
 
 @dataclass(frozen=True)
 class Report:
-    """All cells of a baseline, judged at one margin (points) and level."""
+    """All cells of a baseline, judged at one margin (points) and level. `surroundings` says which versions and devices
+    are not the baseline's.
+    """
 
     baseline: Baseline
     cells: tuple[CheckedCell, ...]
     margin: float
     alpha: float
+    surroundings: str
 
     def count(self, outcome: Outcome) -> int:
         """Number of cells with that outcome."""
@@ -75,6 +79,7 @@ class Report:
             "passed": self.count("pass"),
             "regressed": self.count("regressed"),
             "cannot_tell": self.count("cannot tell"),
+            "surroundings": self.surroundings or None,
             "cells": [cell.as_json() for cell in self.cells],
         }
 
@@ -95,8 +100,20 @@ def check(bench: Bench, *, margin: float | None = None, alpha: float = 0.05) -> 
     sides = [_sides(cell, found[cell.key][0]) for cell in whole]
     judged = judge(sides, margin=margin, alpha=alpha, resolution=baseline.resolution)
     verdicts = {cell.key: verdict for cell, verdict in zip(whole, judged, strict=True)}
-    notes = changed_params(bench)
-    return Report(baseline, tuple(_checked(cell, found, verdicts, notes) for cell in baseline.cells), margin, alpha)
+    notes = changed_runs(bench)
+    cells = tuple(_checked(cell, found, verdicts, notes) for cell in baseline.cells)
+    now = _surroundings(record.environment for records, _ in found.values() for record in records)
+    return Report(baseline, cells, margin, alpha, changed(_surroundings(baseline.environments), now))
+
+
+def _surroundings(environments: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """What an accuracy may depend on beside the configuration, each with all its values."""
+    found: dict[str, set[str]] = {}
+    for environment in environments:
+        told = {name: environment[name] for name in ("device", "python") if name in environment}
+        for name, value in (told | environment.get("packages", {})).items():
+            found.setdefault(name, set()).add(f"{value}")
+    return {name: " and ".join(sorted(values)) for name, values in found.items()}
 
 
 def _found(cell: Cell, store: Store) -> tuple[list[Record], str | None]:

@@ -97,14 +97,17 @@ def train(bench: Bench, plan: Plan, options: Options, stop_requested: Callable[[
     return execute(plan, bench.store, bench.registry, dataset, options, stop_requested)
 
 
-def changed_params(bench: Bench) -> dict[CellKey, str]:
-    """In words, for each cell whose method now has other parameters than the baseline's: defaults have changed."""
+def changed_runs(bench: Bench) -> dict[CellKey, str]:
+    """In words, for each cell whose runs are configured otherwise than the baseline's: mostly defaults have changed."""
     changes = {}
     for cell in bench.baseline.cells:
         now = bench.cells[cell.key]
         params = method_params(bench.registry.method(now.row.method), now.row.params).model_dump(mode="json")
         names = sorted(name for name in {*params, *cell.params} if params.get(name) != cell.params.get(name))
+        before = {value.seed: value.run for value in cell.values}
         if names:
             was = ", ".join(f"{name} {cell.params.get(name)} → {params.get(name)}" for name in names)
             changes[cell.key] = f"parameters changed: {was}"
+        elif any(before.get(run.seed, run.id) != run.id for run in now.runs):
+            changes[cell.key] = "run ids changed: its recipe, or its teacher's, is not what it was"
     return changes

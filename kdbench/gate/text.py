@@ -9,7 +9,7 @@ from kdbench.report.words import spread
 
 
 def text(report: Report) -> str:
-    """A table of all cells, then a sentence for each that has regressed, then the count."""
+    """A table of all cells, then a sentence for each that has regressed, what else has changed, the count."""
     header = ["cell", "baseline", "now", "difference", "bounds", "verdict", "seeds needed"]
     rows = [_row(cell) for cell in report.cells]
     lines = [tabulate(rows, headers=header, tablefmt="simple", disable_numparse=True), ""]
@@ -18,6 +18,8 @@ def text(report: Report) -> str:
             lines.append(f"regressed: {cell.cell.title}: {cell.verdict.reason}")
         if cell.note:
             lines.append(f"note: {cell.cell.title}: {cell.note}")
+    if report.surroundings:
+        lines.append(f"note: since the baseline: {report.surroundings}")
     if report.count("cannot tell"):
         lines.append(
             "cannot tell: the seeds differ too much for so few; with the seeds needed, a cell that has not changed "

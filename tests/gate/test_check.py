@@ -132,6 +132,28 @@ def test_changed_parameters_are_told(tmp_path, baseline):
     assert f"parameters changed: {name} -1 → {value}" in text(report)
 
 
+def test_a_recipe_that_was_edited_is_told(tmp_path, baseline):
+    recipe = baseline.grid.recipe.model_copy(update={"epochs": 2})
+    other = baseline.model_copy(update={"grid": baseline.grid.model_copy(update={"recipe": recipe})})
+    now = bench(other, tmp_path / "now")
+    for run in now.cells[baseline.cells[1].key].runs:
+        now.store.write(record(run, 92.0))
+    assert "note: kd resnet14→resnet8 (first): run ids changed: its recipe" in text(check(now))
+    assert "run ids" not in text(check(bench(baseline, tmp_path / "before", seeds=(0, 3))))
+
+
+def test_other_versions_and_devices_are_told(tmp_path, cells, baseline):
+    store = Store(tmp_path / "now")
+    for cell in cells.cells:
+        for run in cell.runs:
+            device = "a GPU" if run.seed else "made up"
+            store.write(record(run, 90.0, environment={"device": device, "packages": {"kdbench": "1", "torch": "9"}}))
+    report = check(bench(baseline, store.root))
+    assert "\nnote: since the baseline: device made up → a GPU and made up, kdbench 0 → 1\n" in text(report)
+    assert report.as_json()["surroundings"] == "device made up → a GPU and made up, kdbench 0 → 1"
+    assert check(bench(baseline, tmp_path / "before")).as_json()["surroundings"] is None
+
+
 def test_imported_teachers_must_be_the_baselines(tmp_path, baseline):
     with pytest.raises(UserError, match="imported teachers: none"):
         bench(baseline, tmp_path, imported=[("resnet14", "a" * 64)])
