@@ -55,10 +55,21 @@ def describe(error: BaseException, folders: Iterable[str]) -> str:
 
 
 @contextmanager
+def exits_refused() -> Iterator[None]:
+    """Around a method's code: an exit would end the command, and with exit code 0 as if all were well."""
+    try:
+        yield
+    except SystemExit as error:
+        refused = RuntimeError(f"the method calls sys.exit({error.code!r})")
+        raise refused.with_traceback(error.__traceback__) from None
+
+
+@contextmanager
 def asking(method: type[Method], what: str) -> Iterator[None]:
     """Turns what a method's declaration `what` raises into a `UserError`."""
     try:
-        yield
+        with exits_refused():
+            yield
     except UserError:
         raise
     except Exception as error:

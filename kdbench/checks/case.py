@@ -14,7 +14,7 @@ from kdbench.checks.trainee import Change, Terms, Trainee
 from kdbench.grid import Pair
 from kdbench.method import BatchField, Method, MethodParams, Needs
 from kdbench.model import FEATURES, Shapes, UndeclaredNeedError
-from kdbench.places import describe, homes
+from kdbench.places import describe, exits_refused, homes
 from kdbench.recipe import Precision
 
 
@@ -62,6 +62,7 @@ class Case:
         return self.bench.shapes(self.pair.student), teacher
 
     @cached_property
+    @exits_refused()
     def declined(self) -> str | None:
         """The sentence with which the method declines the pair."""
         return self.method.decline(self.params, *self.shapes)
@@ -92,6 +93,7 @@ class Case:
         return self.trainee()
 
     @cached_property
+    @exits_refused()
     def first(self) -> Observation:
         """The first step of `main`: a full batch."""
         return observe(self.main, epoch=1, step=0)

@@ -14,7 +14,7 @@ from kdbench.checks.bench import CPU, Bench
 from kdbench.checks.case import Case
 from kdbench.checks.findings import Exempt, Fault, Finding
 from kdbench.grid import Pair, Selection, load_grid
-from kdbench.places import describe, homes
+from kdbench.places import describe, exits_refused, homes
 from kdbench.plugins import Registry
 from kdbench.training.numerics import numerics
 from kdbench.validation import validated
@@ -139,6 +139,7 @@ def _finding(case: Case, name: str, found: dict[str, Finding]) -> Finding:
     return make("passed")
 
 
+@exits_refused()
 def _ask(case: Case, name: str, found: dict[str, Finding]) -> None:
     """Make one check, unless one before it leaves nothing to judge."""
     check = CHECKS[name]

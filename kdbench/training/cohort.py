@@ -15,7 +15,7 @@ from kdbench.data.batches import Batches
 from kdbench.data.dataset import Dataset, Split
 from kdbench.errors import UserError
 from kdbench.method import Method
-from kdbench.places import describe, homes
+from kdbench.places import describe, exits_refused, homes
 from kdbench.recipe import Recipe
 from kdbench.store.records import Epoch, Failure, Status
 from kdbench.training.checkpoint import Progress
@@ -170,6 +170,7 @@ class Cohort:
                 else:
                     listener.checkpoint(member, progress, due=False)
 
+    @exits_refused()
     def _evaluate(self, member: Member, listener: Listener) -> tuple[float | None, float | None]:
         if member.frozen:
             return None, None
@@ -180,6 +181,7 @@ class Cohort:
 
         return evaluate(member.deployed, self._dataset, self._test, member.run.recipe.autocast, go_on)
 
+    @exits_refused()
     def _diagnose(self, member: Member) -> dict[str, float]:
         if not diagnoses(member.method_class):
             return {}

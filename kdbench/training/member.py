@@ -13,6 +13,7 @@ from kdbench.cells import method_params
 from kdbench.data.dataset import Dataset
 from kdbench.method import Batch, Build, Method, MethodParams, Needs
 from kdbench.model import FEATURES, Feature, Outputs, Shapes, StagedModel, place
+from kdbench.places import exits_refused
 from kdbench.plugins import Registry
 from kdbench.run import Run
 from kdbench.seeds import seeded, stream
@@ -61,6 +62,7 @@ class Member:
     In a pre-stage the network is the teacher itself, frozen, and only the method's modules train.
     """
 
+    @exits_refused()
     def __init__(
         self,
         run: Run,

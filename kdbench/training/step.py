@@ -16,6 +16,7 @@ from torch import Tensor
 from kdbench.data.batches import Batches
 from kdbench.method import Batch
 from kdbench.model import FEATURES, Outputs
+from kdbench.places import exits_refused
 from kdbench.training.lanes import Lanes, Work
 from kdbench.training.member import FrozenTeacher, Member, refusal, teacher_outputs
 
@@ -200,14 +201,12 @@ class GraphedStep:
 def attempt(member: Member, update: Work) -> Faults:
     """Run a member's update; if it raised, the member and its error. Want of memory is nobody's fault: it is raised."""
     try:
-        update()
+        with exits_refused():
+            update()
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
         return [(member, error)]
-    except SystemExit as error:
-        # It would end the command, and with exit code 0 as if all were well.
-        return [(member, RuntimeError(f"the method calls sys.exit({error.code!r})"))]
     return []
 
 

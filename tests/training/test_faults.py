@@ -39,6 +39,31 @@ class Exits(_Faulty):
         sys.exit(0)
 
 
+class ExitsInSetup(_Faulty):
+    name = "exits_in_setup"
+
+    def setup(self, build):
+        sys.exit(0)
+
+
+class _Exiting(nn.Module):
+    def forward(self, images):
+        sys.exit(0)
+
+
+class ExitsInDeploy(_Faulty):
+    """Trains, and exits in the first evaluation."""
+
+    name = "exits_in_deploy"
+
+    def terms(self, student, teacher, batch):
+        loss = cross_entropy(student.logits, batch.labels)
+        return {"ce": loss, "odd": 0 * loss}
+
+    def deploy(self, student):
+        return _Exiting()
+
+
 class Diverges(_Faulty):
     """Its second epoch's loss is not finite."""
 
@@ -156,7 +181,7 @@ class _Deployed(nn.Sequential):
 class _Plugin:
     @kdbench.hookimpl
     def kdbench_methods(self):
-        faulty = [Raises, Exits, Diverges, BadGradient, Misnames, Unstorable]
+        faulty = [Raises, Exits, ExitsInSetup, ExitsInDeploy, Diverges, BadGradient, Misnames, Unstorable]
         return [*faulty, Overwrites, OverwritesAndRaises, OverwritesInBackward, KeepsTeacher, KeepsStudent]
 
 
@@ -173,6 +198,15 @@ def test_others_go_on(tmp_path, monkeypatch):
     assert records["diverges"].status == records["bad_gradient"].status == "diverged"
     store = Store(tmp_path / "all")
     assert all(store.record(record.id) == record for record in records.values())
+
+
+def test_a_method_that_exits_where_it_is_built_or_evaluated_fails_alone(tmp_path, monkeypatch):
+    with_methods(monkeypatch, _Plugin())
+    records = train(tmp_path, runs("exits_in_setup", "exits_in_deploy", "student"))
+    assert records["student"].status == "done"
+    for name in ("exits_in_setup", "exits_in_deploy"):
+        assert records[name].status == "failed"
+        assert "the method calls sys.exit(0), at test_faults.py:" in records[name].failure.reason
 
 
 def test_records_say_why(tmp_path, monkeypatch):
