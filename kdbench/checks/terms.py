@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from kdbench.checks.case import Case
 from kdbench.checks.findings import Fault
+from kdbench.errors import UserError
+from kdbench.formula import term_texts
 from kdbench.places import describe, homes
 
 
 def terms(case: Case) -> None:
     """Terms have the names of `weights`, a text each in `formula`, and are finite scalars."""
     named = case.judged.weights(case.params)
-    if untold := [name for name in named if name not in case.judged.formula]:
+    try:
+        texts = term_texts(case.judged)
+    except UserError as error:
+        raise Fault(f"{error}", "give every term of `weights` a text") from None
+    if untold := [name for name in named if name not in texts]:
         raise Fault(f"`formula` has no text for {untold}", "describe each term, so that `kdbench show` can print it")
-    values = case.params.model_dump(mode="json")
-    for name in named:
-        try:
-            case.judged.formula[name].format(**values)
-        except (KeyError, IndexError, ValueError, AttributeError) as error:
-            raise Fault(
-                f"the formula of '{name}' cannot be filled in: {type(error).__name__}: {error}",
-                "name parameters in single braces, and write other braces twice",
-            ) from None
     for name, value in case.first.terms.items():
         if not value.isfinite():
             raise Fault(f"term '{name}' is {value.item()} in the first step", "look for log(0), 0/0 and overflow")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 import typing
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ import typer
 from kdbench.cells import method_params
 from kdbench.cli.options import JsonOption, PluginOption, SetOption, parse_settings, registry_with
 from kdbench.environment import source_file
+from kdbench.formula import formula
 from kdbench.method import Method, MethodParams
 from kdbench.places import asking
 from kdbench.plugins import Registry
@@ -34,7 +34,11 @@ def show(
 
 def describe(method: type[Method], params: MethodParams, registry: Registry) -> dict[str, Any]:
     """Everything `kdbench show` prints, as plain data."""
-    needs = method.needs_for(params)
+    with asking(method, "needs_for"):
+        needs = method.needs_for(params)
+        read = {"student": needs.student, "teacher": needs.teacher, "batch": needs.batch}
+    with asking(method, "pre_stage"):
+        pre_stage = method.pre_stage(params) is not None
     path, digest = source_file(method)
     return {
         "name": method.name,
@@ -43,38 +47,13 @@ def describe(method: type[Method], params: MethodParams, registry: Registry) -> 
         "formula": formula(method, params),
         "description": inspect.cleandoc(method.__doc__ or ""),
         "parameters": [_parameter(name, params) for name in type(params).model_fields],
-        "needs": {"student": needs.student, "teacher": needs.teacher, "batch": needs.batch},
-        "pre_stage": method.pre_stage(params) is not None,
+        "needs": read,
+        "pre_stage": pre_stage,
         "kept_at_deployment": method.kept,
         "plugin": registry.plugin_of("method", method.name).origin,
         "source": path,
         "source_sha256": digest,
     }
-
-
-def formula(method: type[Method], params: MethodParams) -> str:
-    """total = Σ weight × term, with the parameters' values. Raises `UserError` if the method has no weights to tell."""
-    with asking(method, "weights"):
-        weights = method.weights(params)
-    values = params.model_dump(mode="json")
-    texts = getattr(method, "formula", {})
-    terms = [
-        f"{weight:g} × {_filled(texts[name], values) if name in texts else '(no text in `formula`)'}   [{name}]"
-        for name, weight in weights.items()
-    ]
-    return "total = " + "\n      + ".join(terms)
-
-
-def _filled(text: str, values: dict[str, Any]) -> str:
-    """`text` with its parameters filled in; braces around anything else stay as they are."""
-
-    def fill(braces: re.Match[str]) -> str:
-        try:
-            return braces[0].format(**values)
-        except (LookupError, ValueError, AttributeError, TypeError):
-            return braces[0]
-
-    return re.sub(r"\{\{|\}\}|\{[^{}]*\}", fill, text)
 
 
 def _parameter(name: str, params: MethodParams) -> dict[str, Any]:

@@ -4,6 +4,7 @@ A plugin file: the tests load it with `--plugin`, as an author's own would be.
 """
 
 import random
+import sys
 import time
 
 import numpy as np
@@ -34,7 +35,7 @@ class Good(Method):
 
     name = "good"
     citation = "nobody: nothing, 2026"
-    formula = {"ce": "CE(z_S, y)", "kd": "KL, τ = {tau}", "hint": "mean (r(e_S) + noise − e_T)²"}
+    formula = {"ce": "CE(z_S, y)", "kd": "KL_{S}, τ = {tau}", "hint": "mean (r(e_S) + noise − e_T)²"}
     needs = Needs(student=("logits", "embedding"), teacher=("logits", "embedding"), batch=("generator",))
 
     class Params(kdbench.MethodParams):
@@ -121,6 +122,25 @@ class IndexesStages(Good):
     @classmethod
     def decline(cls, params, student, teacher):
         return None if student.stages[1] else "no second stage"
+
+
+@broken("decline", "the method calls sys.exit(0), at broken.py:")
+class ExitsInDecline(Good):
+    @classmethod
+    def decline(cls, params, student, teacher):
+        sys.exit(0)
+
+
+@broken("step", "it cannot be built: RuntimeError: the method calls sys.exit(0), at broken.py:")
+class ExitsInSetup(Good):
+    def setup(self, build):
+        sys.exit(0)
+
+
+@broken("step", "its first step fails: RuntimeError: the method calls sys.exit(0), at broken.py:")
+class ExitsInTerms(Good):
+    def terms(self, student, teacher, batch):
+        sys.exit(0)
 
 
 @broken("decline", "gives ''")
@@ -221,9 +241,9 @@ class UntoldTerm(Good):
     formula = {"ce": "CE", "kd": "KL"}
 
 
-@broken("terms", "cannot be filled in: KeyError")
-class UnknownPlaceholder(Good):
-    formula = Good.formula | {"kd": "KL, τ = {temperature}"}
+@broken("terms", "`formula` is no mapping of terms to texts")
+class FormulaInOneText(Good):
+    formula = "CE + KD + hint"
 
 
 @broken("terms", "a tensor of shape [8]")

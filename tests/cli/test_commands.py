@@ -129,6 +129,36 @@ def test_show_of_a_method_without_weights_says_so(monkeypatch):
     assert result.err == "kdbench: method 'kd': `weights` raises NotImplementedError; mend it or leave it out.\n"
 
 
+@pytest.mark.parametrize(
+    ("declared", "sentence"),
+    [
+        (
+            "needs_for(cls, params): return 1 / 0",
+            "`needs_for` raises ZeroDivisionError: division by zero, at mine.py:5",
+        ),
+        (
+            "needs_for(cls, params): exit(0)",
+            "`needs_for` raises RuntimeError: the method calls sys.exit(0), at mine.py",
+        ),
+        ("needs_for(cls, params): return None", "`needs_for` raises AttributeError: "),
+        ("pre_stage(cls, params): return [][0]", "`pre_stage` raises IndexError: list index out of range, at mine.py"),
+        ("weights(cls, params): return None", "`weights` raises AttributeError: "),
+        ("more(cls): ...\n    formula = ['CE']", "`formula` is no mapping of terms to texts; write it as {'ce': "),
+        ("more(cls): ...\n    formula = {'ce': 1}", "`formula` is no mapping of terms to texts"),
+    ],
+)
+def test_show_says_in_a_sentence_which_declaration_is_wrong(tmp_path, declared, sentence):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        f"import kdbench\nclass Mine(kdbench.Method):\n    name = 'mine'\n    @classmethod\n    def {declared}\n"
+        + "    @classmethod\n    def weights(cls, params): return {'ce': 1.0}\n" * ("weights" not in declared)
+        + "@kdbench.hookimpl\ndef kdbench_methods(): return [Mine]\n"
+    )
+    result = kdbench("show", "mine", "--plugin", path)
+    assert result.code == 2 and not result.out and result.err.count("\n") == 1
+    assert result.err.startswith(f"kdbench: method 'mine': {sentence}")
+
+
 def test_show_of_an_unknown_method_names_the_nearest():
     result = kdbench("show", "fitnets")
     assert result.code == 2 and "did you mean 'fitnet'?" in result.err
