@@ -1,17 +1,13 @@
-"""Grids: which tables to fill, as typed configuration read from YAML."""
+"""Grids: which tables to fill, as typed configuration."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from kdbench.errors import UserError, lacking, unknown
 from kdbench.names import unfit_name
-from kdbench.plugins import Registry
-from kdbench.recipe import Recipe, load_recipe
-from kdbench.validation import read_yaml, unknown_key, validated
+from kdbench.recipe import Recipe
 
 #: Far more than anybody trains; a small file can ask for billions.
 MAX_RUNS = 100_000
@@ -116,156 +112,3 @@ class Grid(BaseModel):
         if runs > MAX_RUNS:
             raise ValueError(f"it has {runs:,} runs, and at most {MAX_RUNS:,} are planned")
         return self
-
-
-class Selection(BaseModel):
-    """What a command line changes about a grid. Empty means: as the grid says."""
-
-    model_config = ConfigDict(frozen=True)
-
-    tables: tuple[str, ...] = ()
-    pairs: tuple[PairField, ...] = ()
-    methods: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = ()
-    dataset: str | None = None
-    recipe_name: str | None = Field(None, description="a recipe in place of the grid's `recipe`")
-    recipe: dict[str, Any] = Field({}, description="single values of the students' and teachers' recipe, applied last")
-    params: dict[str, dict[str, Any]] = {}
-
-
-def load_grid(name: str, registry: Registry, selection: Selection | None = None) -> Grid:
-    """A grid by name or YAML file, with a selection applied. Raises `UserError` for whatever does not exist.
-
-    A recipe that the selection names is the grid's: teachers follow it unless the grid has a `teacher_recipe`.
-    """
-    selection = selection or Selection()
-    path = Path(name) if name.endswith((".yaml", ".yml")) else registry.grid_file(name)
-    values = read_yaml(path)
-    what = f"grid {path.name}"
-    for key in values:
-        # A misspelt key explains the missing recipe.
-        if key not in Grid.model_fields:
-            raise unknown_key(Grid, (key,), what)
-    own_recipe = values.pop("recipe", None)
-    recipe = own_recipe if selection.recipe_name is None else selection.recipe_name
-    own_teacher_recipe = values.pop("teacher_recipe", recipe)
-    for key, given in (("recipe", recipe), ("teacher_recipe", own_teacher_recipe)):
-        if not isinstance(given, str | dict):
-            raise UserError(f"{what}: {key}: name a recipe or give a mapping, such as `{key}: crd240`.")
-    values = {"name": path.stem} | values
-    values["recipe"] = load_recipe(recipe, selection.recipe)
-    values["teacher_recipe"] = load_recipe(own_teacher_recipe, selection.recipe)
-    grid = validated(Grid, values, what)
-    if own_recipe and _trains_otherwise(grid.recipe, load_recipe(own_recipe)):
-        grid = grid.model_copy(update={"tables": tuple(map(_unpublished, grid.tables))})
-    return _with_distinct_cells(_canonical(_select(grid, selection), registry), what)
-
-
-def _trains_otherwise(recipe: Recipe, own: Recipe) -> bool:
-    """Whether the command line changed more than the precision: a paper's numbers are then none to compare with."""
-    return recipe != own.model_copy(update={"precision": recipe.precision})
-
-
-def _unpublished(table: Table) -> Table:
-    return table.model_copy(update={"rows": tuple(row.model_copy(update={"published": False}) for row in table.rows)})
-
-
-def _select(grid: Grid, selection: Selection) -> Grid:
-    tables = _chosen_tables(grid, selection.tables)
-    tables = _chosen_pairs(tables, selection.pairs)
-    tables = _chosen_methods(tables, selection.methods)
-    for method in selection.params:
-        if not any(row.method == method for table in tables for row in table.rows):
-            methods = {row.method for table in tables for row in table.rows}
-            raise unknown("method in this selection", method, methods, "kdbench list methods")
-    tables = tuple(
-        table.model_copy(update={"rows": tuple(_with_params(row, selection.params) for row in table.rows)})
-        for table in tables
-    )
-    if selection.dataset and selection.dataset != grid.dataset:
-        # A table that reprints a paper's says itself where it was measured.
-        tables = tuple(table if table.paper else _elsewhere(table, selection.dataset) for table in tables)
-    return grid.model_copy(
-        update={
-            "tables": tables,
-            "seeds": selection.seeds or grid.seeds,
-            "dataset": selection.dataset or grid.dataset,
-        }
-    )
-
-
-def _elsewhere(table: Table, dataset: str) -> Table:
-    name, _, argument = dataset.partition(":")
-    return table.model_copy(update={"title": f"{table.title} (here on {Path(argument).name or name})"})
-
-
-def _chosen_tables(grid: Grid, names: tuple[str, ...]) -> tuple[Table, ...]:
-    known = {table.name: table for table in grid.tables}
-    for name in names:
-        if name not in known:
-            raise lacking(f"grid '{grid.name}'", "table", name, known)
-    return tuple(table for table in grid.tables if not names or table.name in names)
-
-
-def _chosen_pairs(tables: tuple[Table, ...], pairs: tuple[Pair, ...]) -> tuple[Table, ...]:
-    """Tables reduced to `pairs`; a pair that no table has joins the first."""
-    if not pairs:
-        return tables
-    wanted = tuple(pair.model_copy() for pair in pairs)
-    folded = {str(pair).lower(): pair for pair in wanted}
-    listed = {str(pair).lower() for table in tables for pair in table.pairs}
-    new = tuple(pair for key, pair in folded.items() if key not in listed)
-    chosen = []
-    for position, table in enumerate(tables):
-        kept = tuple(pair for pair in table.pairs if str(pair).lower() in folded)
-        kept += new if position == 0 and table.layout == "pairs" else ()
-        if kept:
-            chosen.append(table.model_copy(update={"pairs": kept}))
-    return tuple(chosen)
-
-
-def _chosen_methods(tables: tuple[Table, ...], methods: tuple[str, ...]) -> tuple[Table, ...]:
-    """Tables reduced to rows of `methods`; a method that no table has gets a row in the first."""
-    if not methods:
-        return tables
-    wanted = {method.lower(): method for method in methods}
-    listed = {row.method.lower() for table in tables for row in table.rows}
-    new = tuple(Row(method=method) for key, method in wanted.items() if key not in listed)
-    chosen = []
-    for position, table in enumerate(tables):
-        kept = tuple(row for row in table.rows if row.method.lower() in wanted)
-        kept += new if position == 0 else ()
-        if kept:
-            chosen.append(table.model_copy(update={"rows": kept}))
-    return tuple(chosen)
-
-
-def _with_params(row: Row, overrides: dict[str, dict[str, Any]]) -> Row:
-    params = {**overrides.get(row.method, {}), **row.params}
-    return row.model_copy(update={"params": params, "published": row.published and params == row.params})
-
-
-def _canonical(grid: Grid, registry: Registry) -> Grid:
-    """Every name as its plugin spells it; an unknown one is an error here, before anything is planned."""
-    tables = []
-    for table in grid.tables:
-        pairs = tuple(
-            Pair(teacher=registry.architecture(p.teacher).name, student=registry.architecture(p.student).name)
-            for p in table.pairs
-        )
-        rows = tuple(row.model_copy(update={"method": registry.method(row.method).name}) for row in table.rows)
-        if table.paper:
-            registry.paper_table_file(table.paper)
-        tables.append(table.model_copy(update={"pairs": pairs, "rows": rows}))
-    registry.dataset(grid.dataset)
-    return grid.model_copy(update={"tables": tuple(tables)})
-
-
-def _with_distinct_cells(grid: Grid, what: str) -> Grid:
-    """The grid, in whose tables a row and a pair name one cell."""
-    for table in grid.tables:
-        pairs, rows = [str(pair) for pair in table.pairs], [row.key for row in table.rows]
-        for kind, names, mend in (("pair", pairs, "name it once"), ("row", rows, "give each a `variant` of its own")):
-            if twice := next((name for name in names if names.count(name) > 1), None):
-                raise UserError(f"{what}: table '{table.name}' has the {kind} '{twice}' twice; {mend}.")
-    return grid

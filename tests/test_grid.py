@@ -4,10 +4,10 @@ import pytest
 
 from kdbench.cells import Expansion, distinct
 from kdbench.errors import UserError
-from kdbench.grid import Selection, load_grid
 from kdbench.paper import load_paper_table
 from kdbench.plugins import load_plugins
 from kdbench.recipe import load_recipe
+from kdbench.selection import Selection, load_grid
 from tests.cli.support import TINY_GRID
 
 REGISTRY = load_plugins()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kdbench.grid import Selection, load_grid
 from kdbench.plugins import load_plugins
+from kdbench.selection import Selection, load_grid
 from tests.cli.support import tiny_grid
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "measure_gpu.sh"

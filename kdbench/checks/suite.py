@@ -13,9 +13,10 @@ from kdbench.checks import compiling, declarations, deployment, diagnosis, preci
 from kdbench.checks.bench import CPU, Bench
 from kdbench.checks.case import Case
 from kdbench.checks.findings import Exempt, Fault, Finding
-from kdbench.grid import Pair, Selection, load_grid
+from kdbench.grid import Pair
 from kdbench.places import describe, exits_refused, homes
 from kdbench.plugins import Registry
+from kdbench.selection import Selection, load_grid
 from kdbench.training.numerics import numerics
 from kdbench.validation import validated
 

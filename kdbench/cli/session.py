@@ -20,8 +20,8 @@ from kdbench.cli.options import (
     words,
 )
 from kdbench.data.dataset import DatasetSource
-from kdbench.grid import Selection, load_grid
 from kdbench.plugins import Registry
+from kdbench.selection import Selection, load_grid
 from kdbench.store.store import Store
 from kdbench.validation import validated
 

@@ -10,8 +10,8 @@ from kdbench.execution.jobs import Options
 from kdbench.execution.local import execute
 from kdbench.execution.plan import make_plan
 from kdbench.execution.staleness import Present
-from kdbench.grid import load_grid
 from kdbench.plugins import load_plugins
+from kdbench.selection import load_grid
 from kdbench.store.store import Store
 from tests.cli.support import TINY_GRID, kdbench, tiny_grid
 from tests.report.fabricate import expansion_of, fabricate

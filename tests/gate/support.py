@@ -6,9 +6,9 @@ from pathlib import Path
 from kdbench.cells import Expansion
 from kdbench.data.digits import INFO
 from kdbench.gate.baseline import Baseline, freeze, write_baseline
-from kdbench.grid import load_grid
 from kdbench.plugins import load_plugins
 from kdbench.run import Run
+from kdbench.selection import load_grid
 from kdbench.store.records import Cost, Epoch, Failure, Record, Source
 from kdbench.store.store import Store
 from tests.support import present_basis

@@ -15,8 +15,8 @@ from kdbench.cli.options import parse_settings
 from kdbench.data.parquet import Parquet
 from kdbench.errors import UserError
 from kdbench.gate.baseline import read_baseline
-from kdbench.grid import Selection, load_grid
 from kdbench.plugins import load_plugins
+from kdbench.selection import Selection, load_grid
 from kdbench.store.records import read_record
 from kdbench.store.weights import load_weights
 from kdbench.store.zoo import read_zoo_checkpoint

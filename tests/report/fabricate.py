@@ -7,9 +7,9 @@ import random
 from collections.abc import Iterable
 
 from kdbench.cells import Expansion, distinct
-from kdbench.grid import Selection, load_grid
 from kdbench.plugins import Registry, load_plugins
 from kdbench.run import Run
+from kdbench.selection import Selection, load_grid
 from kdbench.store.records import Cost, Epoch, Failure, Record, Source
 from tests.support import present_basis
 

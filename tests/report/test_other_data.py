@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from kdbench.cells import Expansion
-from kdbench.grid import Selection, load_grid
 from kdbench.plugins import load_plugins
 from kdbench.report.evidence import evidence
 from kdbench.report.formats import render
 from kdbench.report.page.render import render as render_page
 from kdbench.report.results import cell_results
+from kdbench.selection import Selection, load_grid
 from tests.report.fabricate import expansion_of, fabricate
 
 SENTENCE = "numbers are of cifar100 and are not to be set beside these"

@@ -9,7 +9,6 @@ from scipy import stats
 from kdbench.cells import Expansion
 from kdbench.data.dataset import DatasetInfo
 from kdbench.errors import UserError
-from kdbench.grid import load_grid
 from kdbench.plugins import load_plugins
 from kdbench.report.cost import costs
 from kdbench.report.evidence import evidence, render
@@ -17,6 +16,7 @@ from kdbench.report.mixed import mixed
 from kdbench.report.paired import compare_to
 from kdbench.report.published import against_paper
 from kdbench.report.results import cell_results
+from kdbench.selection import load_grid
 from tests.gate.support import record
 
 GRID = """
