@@ -27,7 +27,9 @@ def _parse(value: object) -> object:
 
 
 class PaperTable(BaseModel):
-    """One table of a paper. `cells` maps pair → row (`method` or `method/variant`) → [mean, std]."""
+    """One table of a paper. `cells` maps pair → row (`method` or `method/variant`) → [mean, std]; `recipe` is the name
+    of the one that they were measured by, where kdbench has it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,6 +37,7 @@ class PaperTable(BaseModel):
     dataset: str
     runs: int
     epoch: str
+    recipe: str | None = None
     teachers: dict[str, float] = {}
     cells: dict[str, dict[str, Annotated[Published, BeforeValidator(_parse)]]]
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kdbench.errors import UserError, lacking, unknown
 from kdbench.grid import Grid, Pair, PairField, Row, Table
+from kdbench.paper import load_paper_table
 from kdbench.plugins import Registry
 from kdbench.recipe import Recipe, load_recipe
 from kdbench.validation import read_yaml, unknown_key, validated
@@ -58,7 +59,7 @@ def load_grid(name: str, registry: Registry, selection: Selection | None = None)
 
 
 def _trains_otherwise(recipe: Recipe, own: Recipe) -> bool:
-    """Whether the command line changed more than the precision: a paper's numbers are then none to compare with."""
+    """Whether more than the precision differs: a paper's numbers are then none to compare with."""
     return recipe != own.model_copy(update={"precision": recipe.precision})
 
 
@@ -150,9 +151,10 @@ def _canonical(grid: Grid, registry: Registry) -> Grid:
             for p in table.pairs
         )
         rows = tuple(row.model_copy(update={"method": registry.method(row.method).name}) for row in table.rows)
-        if table.paper:
-            registry.paper_table_file(table.paper)
-        tables.append(table.model_copy(update={"pairs": pairs, "rows": rows}))
+        table = table.model_copy(update={"pairs": pairs, "rows": rows})
+        measured_by = load_paper_table(table.paper, registry).recipe if table.paper else None
+        otherwise = measured_by and _trains_otherwise(grid.recipe, load_recipe(measured_by))
+        tables.append(_unpublished(table) if otherwise else table)
     registry.dataset(grid.dataset)
     return grid.model_copy(update={"tables": tuple(tables)})
 

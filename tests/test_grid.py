@@ -62,6 +62,19 @@ def test_every_cell_has_the_papers_number(full):
         assert paper.published("tin100-32", cell.pair, cell.row) is None
 
 
+def test_a_grid_of_one_s_own_has_the_papers_numbers_only_by_the_papers_recipe(tmp_path):
+    path = tmp_path / "mine.yaml"
+
+    def published(recipe):
+        rows = "[{method: student}, {method: kd}]"
+        table = f"{{name: first, title: t, paper: dskd_table1, pairs: ['vgg13:vgg8'], rows: {rows}}}"
+        path.write_text(f"dataset: cifar100\nrecipe: {recipe}\ntables: [{table}]\n")
+        return {row.published for row in load_grid(str(path), REGISTRY).tables[0].rows}
+
+    assert published("crd240") == published("{base: crd240, precision: bf16}") == {True}
+    assert published("{epochs: 1}") == published("crd60") == published("{base: crd240, lr: 0.1}") == {False}
+
+
 def test_paper_numbers_agree_with_the_papers_own_sums():
     """The mean of DSKD minus VID over the seven pairs is given as 1.46; DSN to neither as 1.48."""
     table = load_paper_table("dskd_table1", REGISTRY).cells

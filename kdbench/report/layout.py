@@ -104,7 +104,7 @@ def _notes(results: list[CellResult], best: bool) -> list[str]:
     if results[0].elsewhere:
         notes.append(not_comparable(results[0].elsewhere))
     elif results[0].cell.table.paper and not all(result.cell.row.published for result in results):
-        notes.append("the paper's numbers are left out where recipe or parameters are not the grid's own")
+        notes.append("the paper's numbers are left out where recipe or parameters are other ones")
     used = {result.status for result in results}
     notes += [f"{mark} {meaning}" for status, (mark, meaning) in MARKS.items() if status in used]
     declined = {(r.cell.row.key, str(r.cell.pair), r.cell.declined) for r in results if r.cell.declined}

@@ -21,7 +21,7 @@ from tests.gate.support import record
 
 GRID = """
 dataset: digits
-recipe: {epochs: 1}
+recipe: crd240
 seeds: [0, 1, 2]
 tables:
   - name: table
