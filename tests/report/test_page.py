@@ -6,9 +6,13 @@ import re
 
 import pytest
 
+from kdbench.cells import Expansion
 from kdbench.method import Method
 from kdbench.plugins import load_plugins
+from kdbench.report.evidence import evidence
+from kdbench.report.page.evidence import parts
 from kdbench.report.page.render import render
+from kdbench.report.results import cell_results
 from tests.report.fabricate import expansion_of, fabricate, record
 
 LIMIT = 1_000_000
@@ -166,3 +170,17 @@ def test_bold_marks_the_highest_complete_mean():
     expansion = expansion_of("quick", methods=("student", "kd"), pairs=("resnet20:resnet8",))
     text = page(expansion, fabricate(expansion), with_figures=False)
     assert text.count('<span class="last first">') == 1 and text.count('<span class="best first">') == 1
+
+
+def test_a_table_may_have_the_name_of_a_method():
+    quick = expansion_of("quick", methods=("student", "kd", "dkd"))
+    named = tuple(table.model_copy(update={"name": "kd"}) for table in quick.grid.tables)
+    expansion = Expansion(quick.grid.model_copy(update={"tables": named}), load_plugins(), quick.info)
+    records = fabricate(expansion)
+    found = evidence(cell_results(expansion, records, load_plugins()), records, load_plugins(), ["student"])
+    labels = {cell.label: cell.row.method for cell in expansion.cells}
+    for part in parts(found, expansion):
+        column = part.header.index("method")
+        assert {row.method for row in part.rows} >= {"kd", "dkd"}
+        assert all(row.method == labels.get(row.texts[column], row.texts[column]) for row in part.rows)
+        assert all(bool(row.pair) == ("pair" in part.header) for row in part.rows)

@@ -33,19 +33,22 @@ class Part:
 def parts(found: Evidence, expansion: Expansion) -> list[Part]:
     """Every part of the statistics that has rows; those of single pairs, which are long, are closed at first."""
     pairs = {f"{cell.pair.teacher}→{cell.pair.student}": str(cell.pair) for cell in expansion.cells}
-    methods = {name: cell.row.method for cell in expansion.cells for name in (cell.label, cell.row.key)}
+    methods = {
+        (cell.table.name, name): cell.row.method for cell in expansion.cells for name in (cell.label, cell.row.key)
+    }
     result = []
     for title, header, texts, note in sections(found):
         if not texts:
             continue
-        rows = [Row(_typeset(row), _first(row, pairs), _first(row, methods)) for row in texts]
+        rows = []
+        for row in texts:
+            # By its column: a table may have the name of a method.
+            told = dict(zip(header, row, strict=True))
+            pair, method = pairs.get(told.get("pair", ""), ""), methods.get((told["table"], told["method"]), "")
+            rows.append(Row(_typeset(row), pair, method))
         numeric = [all(re.match(r"[-+>–]?\s?\d|–$|$", row[column]) for row in texts) for column in range(len(header))]
         result.append(Part(title, header, rows, note, numeric, "pair" not in header))
     return result
-
-
-def _first(row: list[str], known: dict[str, str]) -> str:
-    return next((known[text] for text in row if text in known), "")
 
 
 def _typeset(row: list[str]) -> list[str]:
