@@ -17,6 +17,7 @@ from kdbench.report.figures.catalogue import KINDS
 from kdbench.report.figures.catalogue import figures as draw
 from kdbench.report.figures.series import plots
 from kdbench.report.figures.style import Format, save
+from kdbench.report.figures.terms import left_out
 from kdbench.report.paired import compare_to
 from kdbench.report.results import cell_results
 
@@ -50,6 +51,9 @@ def figures(
         raise UserError(
             f"no finished run of grid '{grid}' in {session.store.root}; `kdbench run --grid {grid}` makes them."
         )
+    lost = dict.fromkeys(label for plot in shown for label in plot.unweighted)
+    if lost and "terms" in wanted:
+        typer.echo(f"kdbench: warning: loss terms are drawn {left_out(lost)}.", err=True)
     for entry in draw(shown, compared, wanted):
         for kind in formats:
             path = output / f"{entry.name}.{kind}"

@@ -30,6 +30,17 @@ def test_a_file_a_figure_and_format(tmp_path):
     assert len(done.out.split()) == 4
 
 
+def test_rows_without_loss_terms_are_named(tmp_path, monkeypatch):
+    store = Store(tmp_path / "results")
+    for record in fabricate(expansion_of("quick", methods=("student", "kd"), pairs=("resnet20:resnet8",))).values():
+        store.write(record)
+    monkeypatch.setattr(load_plugins().method("kd"), "weights", classmethod(lambda cls, params: {"other": 1.0}))
+    words = ("--grid", "quick", "--methods", "student,kd", "--pairs", "resnet20:resnet8", "--results", store.root)
+    told = kdbench("figures", *words, "-o", tmp_path / "f", "--kinds", "terms")
+    assert told.code == 0 and "warning: loss terms are drawn without KD, whose `weights`" in told.err
+    assert not kdbench("figures", *words, "-o", tmp_path / "f", "--kinds", "cost").err
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -110,7 +110,10 @@ def test_weights_that_are_not_those_of_the_records_stop_no_figure(monkeypatch, c
     monkeypatch.setattr(registry.method("kd"), "weights", classmethod(weights))
     (plot,) = plots(expansion, results, records, registry)
     assert [len(series.weights) for series in plot.series] == [0, 5]
-    assert {entry.kind for entry in figures([plot], [])} == set(KINDS) - {"forest"}
+    drawn = {entry.kind: entry.caption for entry in figures([plot], [])}
+    assert drawn.keys() == set(KINDS) - {"forest"}
+    said = "Drawn without KD, whose `weights`, as they are now, do not name the terms of the records."
+    assert [kind for kind, caption in drawn.items() if caption.endswith(said)] == ["terms"]
 
 
 def test_no_two_series_look_alike():

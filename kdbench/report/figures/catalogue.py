@@ -46,4 +46,5 @@ def figures(plots: list[Plot], compared: list[PairedComparison], kinds: Collecti
             caption, draw = drawn[kind]
             figure = draw(plot)
             if figure is not None:
-                yield Entry(kind, plot, caption, figure)
+                lost = f" Drawn {terms.left_out(plot.unweighted)}." if kind == "terms" and plot.unweighted else ""
+                yield Entry(kind, plot, caption + lost, figure)

@@ -58,6 +58,11 @@ class Plot:
         """What stands above the figure."""
         return f"{self.pair.teacher} → {self.pair.student}" if self.titled else ""
 
+    @property
+    def unweighted(self) -> list[str]:
+        """The rows whose loss terms cannot be drawn: their methods' `weights` are not those of the records."""
+        return [one.label for one in self.series if not one.weights]
+
 
 @dataclass(frozen=True)
 class Band:

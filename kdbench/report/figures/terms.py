@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,6 +44,11 @@ def draw(plot: Plot) -> Figure | None:
         if plot.titled:
             figure.suptitle(plot.title, x=0.01, ha="left", fontsize=9)
     return figure
+
+
+def left_out(labels: Iterable[str]) -> str:
+    """Why rows are not drawn, in words."""
+    return f"without {', '.join(labels)}, whose `weights`, as they are now, do not name the terms of the records"
 
 
 def _panels(above: Axes, below: Axes, series: Series, points: int | None) -> None:
