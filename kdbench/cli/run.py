@@ -16,7 +16,7 @@ from kdbench.cli.progress import LiveProgress, PlainProgress
 from kdbench.cli.reading import describe_stale, plan_of, readable_records
 from kdbench.cli.report import write_report
 from kdbench.cli.session import Session, with_session
-from kdbench.cli.terminal import Terminal
+from kdbench.cli.terminal import Terminal, screen_width
 from kdbench.data.dataset import Dataset
 from kdbench.environment import command_line, describe_device, resolve_device
 from kdbench.errors import UserError
@@ -156,7 +156,7 @@ def _sound_plan(session: Session, data_sha256: str | None, rerun: str | None, ke
 def _print_results(session: Session, as_json: bool, keep_stale: bool) -> None:
     records = readable_records(session, keep_stale)
     results = cell_results(session.expansion, records, session.registry)
-    print(render(session.expansion, results, "json" if as_json else "text"))
+    print(render(session.expansion, results, "json" if as_json else "text", width=screen_width()))
 
 
 def _conclude(summary: Summary, stop: StopSignal, limit: FailureLimit, say: Terminal) -> None:

@@ -9,6 +9,7 @@ import typer
 from kdbench.cli import options
 from kdbench.cli.reading import check_folder, readable_records
 from kdbench.cli.session import Session, with_session
+from kdbench.cli.terminal import screen_width
 from kdbench.report.formats import render
 from kdbench.report.results import cell_results
 
@@ -31,4 +32,4 @@ def table(
     check_folder(session)
     records = readable_records(session, keep == "stale")
     found = cell_results(session.expansion, records, session.registry)
-    print(render(session.expansion, found, format, best=best))
+    print(render(session.expansion, found, format, best=best, width=screen_width()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -31,6 +32,11 @@ def filtered() -> Iterator[None]:
     """Inside the context, whatever is printed goes through the filter."""
     with redirect_stdout(cast(TextIO, _Filter(sys.stdout))), redirect_stderr(cast(TextIO, _Filter(sys.stderr))):
         yield
+
+
+def screen_width() -> int | None:
+    """Columns of the terminal that standard output is; None where it is a file or a pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 class Terminal(Console):

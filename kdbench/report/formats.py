@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Literal
 
 from tabulate import tabulate
@@ -18,14 +19,22 @@ from kdbench.report.results import CellResult
 Format = Literal["text", "markdown", "csv", "latex", "json"]
 
 
-def render(expansion: Expansion, results: list[CellResult], format: Format, *, best: bool = False) -> str:
-    """All tables of a grid in one format. CSV and JSON have one row or object a cell and both accuracies."""
+def render(
+    expansion: Expansion, results: list[CellResult], format: Format, *, best: bool = False, width: int | None = None
+) -> str:
+    """All tables of a grid in one format. CSV and JSON have one row or object a cell and both accuracies; `width` is
+    that of the terminal that text is for, if it is for one.
+    """
     if format == "json":
         return json.dumps([as_json(expansion, result) for result in results], indent=1, ensure_ascii=False)
     if format == "csv":
         return _csv(expansion, results)
     sheets = [sheet(table, expansion.info.name, results, best=best) for table in expansion.grid.tables]
-    writers: dict[str, Callable[[Sheet], str]] = {"text": _text, "markdown": _markdown, "latex": _latex}
+    writers: dict[str, Callable[[Sheet], str]] = {
+        "text": partial(_text, width=width),
+        "markdown": _markdown,
+        "latex": _latex,
+    }
     return "\n\n".join(writers[format](page) for page in sheets)
 
 
@@ -72,11 +81,28 @@ def _flat(cell: dict[str, Any]) -> dict[str, Any]:
     return flat | {"paper_mean": paper["mean"], "paper_std": paper["std"]}
 
 
-def _text(page: Sheet) -> str:
-    *above, header = page.header
-    rows = [*above[1:], header, *page.rows] if above else page.rows
-    table = tabulate(rows, headers=above[0] if above else header, tablefmt="grid", disable_numparse=True)
-    return "\n".join([page.title, table, *page.notes])
+def _text(page: Sheet, width: int | None) -> str:
+    rows = [*page.header, *page.rows]
+    parts = ([[row[column] for column in columns] for row in rows] for columns in _abreast(page, width))
+    tables = (tabulate(more, headers=first, tablefmt="grid", disable_numparse=True) for first, *more in parts)
+    return "\n".join([page.title, *tables, *page.notes])
+
+
+def _abreast(page: Sheet, width: int | None) -> Iterator[list[int]]:
+    """The columns of each of the tables into which a page is broken where it is wider than the terminal: the labels,
+    and as many others as fit. What has one heading over several columns is left whole.
+    """
+    rows = [*page.header, *page.rows]
+    # tabulate's grid adds a bar and two spaces to a column, and one more bar at the end.
+    wide = [3 + max(len(line) for row in rows for line in row[column].split("\n")) for column in range(len(rows[0]))]
+    room = width - wide[0] - 1 if width and all(page.header[0]) else sum(wide)
+    chosen: list[int] = []
+    for column in range(1, len(wide)):
+        if chosen and sum(wide[other] for other in (*chosen, column)) > room:
+            yield [0, *chosen]
+            chosen = []
+        chosen.append(column)
+    yield [0, *chosen]
 
 
 def _markdown(page: Sheet) -> str:

@@ -43,6 +43,19 @@ def test_marks_and_their_meaning_are_in_text_and_markdown(whole):
         assert "(2)†" in text and "(2)‡" in text
 
 
+def test_text_for_a_terminal_is_broken_into_tables_that_fit(whole):
+    expansion, results = whole
+    free, fitted = (render(expansion, results, "text", width=width) for width in (None, 80))
+    boxed = [line for line in fitted.splitlines() if line.startswith(("+", "|"))]
+    assert max(map(len, free.splitlines())) > 130
+    table3 = next(number for number, line in enumerate(boxed) if "Teacher →" in line)
+    assert max(map(len, boxed[: table3 - 1])) <= 80
+    for number in (r"\d\d\.\d\d±\d\.\d\d", r"\(\d\)", "paper", "resnet8x4", "MobileNetV2"):
+        assert len(re.findall(number, fitted)) == len(re.findall(number, free))
+    narrow = render(expansion, results, "text", width=10)
+    assert narrow.count("| DSKD ") == 7 and "DKS" in narrow
+
+
 def test_csv_and_json_hold_the_same_cells(whole):
     cells = json.loads(render(*whole, "json"))
     rows = list(csv.DictReader(io.StringIO(render(*whole, "csv"))))
