@@ -13,7 +13,7 @@ import typer
 from kdbench.cli import options
 from kdbench.cli.options import RESULTS, default_data_dir, imported_teachers, parse_seeds, registry_with
 from kdbench.cli.progress import LiveProgress, PlainProgress
-from kdbench.cli.reading import existing_store
+from kdbench.cli.reading import describe_stale, existing_store
 from kdbench.cli.terminal import Terminal
 from kdbench.environment import command_line, resolve_device
 from kdbench.execution.interrupt import StopSignal
@@ -72,6 +72,8 @@ def check(
     )
     if no_run:
         existing_store(results)
+        if stale := bench.plan.stale:
+            typer.echo(f"kdbench: warning: {describe_stale(stale)}: judged as they are.", err=True)
     else:
         refuse_stale(bench)
         how = Options(

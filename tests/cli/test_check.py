@@ -99,6 +99,9 @@ def test_stale_runs_are_2_unless_only_read(folder):
     store.write(stale.model_copy(update={"basis": stale.basis.model_copy(update={"numeric_version": 0})}))
     result = kdbench("check", "--baseline", folder / "b.json", "--results", folder / "now")
     assert result.code == 2 and f"stale, such as {stale.id} (kdbench computes differently since" in result.err
+    read = check(folder)
+    assert read.code == 0 and "warning: 1 results are stale: 1 because kdbench computes differently since" in read.err
+    assert f"({stale.id}): judged as they are." in read.err
 
 
 def test_from_training_to_verdict(tmp_path):
