@@ -11,7 +11,7 @@ from kdbench.grid import Grid, Pair, Row, Table
 from kdbench.method import Method, MethodParams
 from kdbench.model import Shapes
 from kdbench.places import asking
-from kdbench.plugins import Registry
+from kdbench.registry import Registry
 from kdbench.run import Run, Teacher
 from kdbench.validation import validated
 from kdbench.visible import visible

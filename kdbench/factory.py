@@ -6,7 +6,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from kdbench.model import StagedModel
-from kdbench.plugins import Registry, load_plugins
+from kdbench.plugins import load_plugins
+from kdbench.registry import Registry
 from kdbench.store.weights import load_weights
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdbench.data.dataset import DatasetInfo
-from kdbench.plugins import Registry
+from kdbench.registry import Registry
 
 
 def forward_flops(model: nn.Module, input_size: int) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from kdbench.grid import Pair, Row
-from kdbench.plugins import Registry
+from kdbench.registry import Registry
 from kdbench.validation import read_yaml, validated
 
 

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from kdbench.errors import UserError, lacking, unknown
 from kdbench.grid import Grid, Pair, PairField, Row, Table
 from kdbench.paper import load_paper_table
-from kdbench.plugins import Registry
 from kdbench.recipe import Recipe, load_recipe
+from kdbench.registry import Registry
 from kdbench.validation import read_yaml, unknown_key, validated
 
 

@@ -16,8 +16,8 @@ from kdbench.data.batches import Batches
 from kdbench.data.dataset import Dataset
 from kdbench.method import Batch
 from kdbench.model import FEATURES, Outputs, StagedModel, place
-from kdbench.plugins import Registry
 from kdbench.recipe import Recipe
+from kdbench.registry import Registry
 from kdbench.run import Run, Teacher
 from kdbench.training.lanes import CudaLanes
 from kdbench.training.member import FrozenTeacher, Member

@@ -16,8 +16,8 @@ from kdbench.data.dataset import Dataset, Split, make_dataset
 from kdbench.grid import Pair
 from kdbench.method import Batch, Method
 from kdbench.model import Shapes, place
-from kdbench.plugins import Registry
 from kdbench.recipe import Precision, Recipe
+from kdbench.registry import Registry
 from kdbench.run import Run, Teacher
 from kdbench.seeds import seeded
 from kdbench.training.member import FrozenTeacher

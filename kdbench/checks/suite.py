@@ -15,7 +15,7 @@ from kdbench.checks.case import Case
 from kdbench.checks.findings import Exempt, Fault, Finding
 from kdbench.grid import Pair
 from kdbench.places import describe, exits_refused, homes
-from kdbench.plugins import Registry
+from kdbench.registry import Registry
 from kdbench.selection import Selection, load_grid
 from kdbench.training.numerics import numerics
 from kdbench.validation import validated

@@ -9,8 +9,8 @@ import typer
 from tabulate import tabulate
 
 from kdbench.cli.options import JsonOption, PluginOption, registry_with
-from kdbench.plugins import Registry
 from kdbench.recipe import load_recipe, recipe_names
+from kdbench.registry import Registry
 from kdbench.validation import read_yaml
 
 app = typer.Typer(help="What is installed, and which plugin brought it.", no_args_is_help=True)

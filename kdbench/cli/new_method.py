@@ -15,7 +15,7 @@ import typer
 from kdbench.cli.options import registry_with
 from kdbench.errors import UserError
 from kdbench.names import checked_path, unfit_name
-from kdbench.plugins import Registry
+from kdbench.registry import Registry
 from kdbench.store.files import write_atomically
 
 #: File of the package ← template.

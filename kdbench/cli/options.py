@@ -10,7 +10,8 @@ import typer
 
 from kdbench.errors import UserError
 from kdbench.names import checked_path
-from kdbench.plugins import Registry, load_plugins
+from kdbench.plugins import load_plugins
+from kdbench.registry import Registry
 from kdbench.store.weights import read_metadata
 from kdbench.validation import MAX_YAML_DEPTH, merged, read_value
 

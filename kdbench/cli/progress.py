@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from kdbench.cells import title
 from kdbench.hookspecs import hookimpl
-from kdbench.plugins import Registry
+from kdbench.registry import Registry
 from kdbench.run import Run
 from kdbench.store.records import Epoch, Record
 

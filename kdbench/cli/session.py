@@ -20,7 +20,7 @@ from kdbench.cli.options import (
     words,
 )
 from kdbench.data.dataset import DatasetSource
-from kdbench.plugins import Registry
+from kdbench.registry import Registry
 from kdbench.selection import Selection, load_grid
 from kdbench.store.store import Store
 from kdbench.validation import validated

@@ -15,7 +15,7 @@ from kdbench.environment import source_file
 from kdbench.formula import formula
 from kdbench.method import Method, MethodParams
 from kdbench.places import asking
-from kdbench.plugins import Registry
+from kdbench.registry import Registry
 
 
 def show(

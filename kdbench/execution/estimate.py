@@ -13,8 +13,8 @@ from kdbench.data.dataset import DatasetInfo
 from kdbench.execution.threads import threads_for
 from kdbench.flops import ForwardFlops, forward_flops
 from kdbench.model import StagedModel, place
-from kdbench.plugins import Registry
 from kdbench.recipe import Recipe
+from kdbench.registry import Registry
 from kdbench.run import Run
 from kdbench.training.evaluation import forward
 from kdbench.training.lanes import CudaLanes, Work

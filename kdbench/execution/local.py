@@ -21,7 +21,7 @@ from kdbench.execution.side_by_side import measured_workers
 from kdbench.execution.trainer import Trainer
 from kdbench.flops import ForwardFlops
 from kdbench.losses.backend import requested
-from kdbench.plugins import Registry
+from kdbench.registry import Registry
 from kdbench.run import Run
 from kdbench.store.claims import Claims
 from kdbench.store.files import NotWritten

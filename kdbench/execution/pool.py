@@ -18,7 +18,8 @@ from kdbench.errors import UserError
 from kdbench.execution.interrupt import StopSignal
 from kdbench.execution.jobs import Job, Options
 from kdbench.execution.trainer import Trainer
-from kdbench.plugins import Registry, load_plugins
+from kdbench.plugins import load_plugins
+from kdbench.registry import Registry
 from kdbench.run import Run
 from kdbench.store.records import Record
 from kdbench.store.store import Store

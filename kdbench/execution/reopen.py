@@ -10,7 +10,7 @@ import torch
 from kdbench.data.dataset import Dataset
 from kdbench.errors import UserError
 from kdbench.execution.teachers import TeacherShelf
-from kdbench.plugins import Registry
+from kdbench.registry import Registry
 from kdbench.store.records import Record
 from kdbench.store.store import Store
 from kdbench.training.checkpoint import load_checkpoint, read_checkpoint

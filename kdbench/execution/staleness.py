@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kdbench.plugins import Registry
+from kdbench.registry import Registry
 from kdbench.run import NUMERIC_VERSION, Run
 from kdbench.sources import module_of, source_digests
 from kdbench.store.records import Basis, Record

@@ -10,7 +10,7 @@ import torch
 from kdbench.data.dataset import Dataset
 from kdbench.method import Build, Method
 from kdbench.model import place
-from kdbench.plugins import Registry
+from kdbench.registry import Registry
 from kdbench.run import Run, Teacher
 from kdbench.store.store import Store
 from kdbench.store.weights import load_weights, read_metadata

@@ -17,7 +17,7 @@ from kdbench.execution.plan import cohorts
 from kdbench.execution.staleness import Present
 from kdbench.execution.teachers import TeacherShelf
 from kdbench.flops import forward_flops
-from kdbench.plugins import Registry
+from kdbench.registry import Registry
 from kdbench.run import Run
 from kdbench.store.records import Basis, Cost, Epoch, Failure, Record, Source, Status
 from kdbench.store.store import Store, checkpoint_versions

@@ -14,7 +14,7 @@ from kdbench.execution.local import Summary, execute
 from kdbench.execution.plan import Plan, make_plan
 from kdbench.execution.staleness import Present
 from kdbench.gate.baseline import Baseline, CellKey, cell_key
-from kdbench.plugins import Registry
+from kdbench.registry import Registry
 from kdbench.store.store import Store
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from tabulate import tabulate
 
 from kdbench.cells import Cell
-from kdbench.plugins import Registry
+from kdbench.registry import Registry
 from kdbench.report.cost import CellCost, costs
 from kdbench.report.escape import markdown
 from kdbench.report.layout import MARKS

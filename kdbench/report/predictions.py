@@ -15,7 +15,7 @@ from kdbench.data.batches import eval_batches
 from kdbench.data.dataset import Dataset
 from kdbench.errors import UserError
 from kdbench.execution.teachers import TeacherShelf
-from kdbench.plugins import Registry
+from kdbench.registry import Registry
 from kdbench.report.results import CellResult, Summary
 from kdbench.run import Run
 from kdbench.store.store import Store

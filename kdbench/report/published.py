@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from kdbench.cells import Cell
 from kdbench.paper import Published, load_paper_table
-from kdbench.plugins import Registry
+from kdbench.registry import Registry
 from kdbench.report.paired import LEVEL
 from kdbench.report.results import CellResult, CellStatus, Summary
 from kdbench.report.statistics import Estimate, Interval, holm, welch

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from kdbench.cells import Cell, Expansion
 from kdbench.paper import Published, load_paper_table
-from kdbench.plugins import Registry
+from kdbench.registry import Registry
 from kdbench.store.records import Record
 
 CellStatus = Literal["complete", "partial", "failed", "diverged", "missing", "n/a"]

@@ -14,7 +14,7 @@ from kdbench.data.dataset import Dataset
 from kdbench.method import Batch, Build, Method, MethodParams, Needs
 from kdbench.model import FEATURES, Feature, Outputs, Shapes, StagedModel, place
 from kdbench.places import exits_refused
-from kdbench.plugins import Registry
+from kdbench.registry import Registry
 from kdbench.run import Run
 from kdbench.seeds import seeded, stream
 from kdbench.supervised import Supervised

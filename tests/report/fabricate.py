@@ -7,7 +7,8 @@ import random
 from collections.abc import Iterable
 
 from kdbench.cells import Expansion, distinct
-from kdbench.plugins import Registry, load_plugins
+from kdbench.plugins import load_plugins
+from kdbench.registry import Registry
 from kdbench.run import Run
 from kdbench.selection import Selection, load_grid
 from kdbench.store.records import Cost, Epoch, Failure, Record, Source

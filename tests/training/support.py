@@ -11,8 +11,9 @@ from kdbench.data.dataset import Dataset, Split, make_dataset
 from kdbench.execution.jobs import Options
 from kdbench.execution.trainer import Trainer
 from kdbench.grid import Grid, Row, Table
-from kdbench.plugins import Plugin, Registry, load_plugins
+from kdbench.plugins import load_plugins
 from kdbench.recipe import Recipe
+from kdbench.registry import Plugin, Registry
 from kdbench.run import Run
 from kdbench.store.records import Record
 from kdbench.store.store import Store

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kdbench.cells import Expansion, distinct
 from kdbench.paper import PaperTable, load_paper_table
-from kdbench.plugins import Registry
+from kdbench.registry import Registry
 from kdbench.report.results import CellResult
 from kdbench.run import Run
 from kdbench.store.records import Record

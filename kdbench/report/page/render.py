@@ -12,7 +12,7 @@ import jinja2
 
 from kdbench.cells import Expansion
 from kdbench.environment import versions
-from kdbench.plugins import Registry
+from kdbench.registry import Registry
 from kdbench.report.evidence import evidence
 from kdbench.report.figures.catalogue import figures
 from kdbench.report.figures.inline import StyleSheet, inline_svg
