@@ -62,10 +62,13 @@ def test_the_table_is_what_the_gate_does(row):
     assert rates[0] <= ALPHA
 
 
-@pytest.mark.parametrize(("varied", "bound"), [(0.0, 0.05), (0.5, 0.10)])
-def test_errors_at_the_boundary(varied, bound):
+@pytest.mark.parametrize(
+    ("cells", "seeds", "varied", "bound"),
+    [(18, 3, 0.0, 0.05), (18, 3, 0.5, 0.10), (6, 2, 0.0, 0.08), (6, 3, 0.0, 0.06)],
+)
+def test_errors_at_the_boundary(cells, seeds, varied, bound):
     """Every cell truly worse by just the margin: red is wrong, and so is any single pass."""
-    found = outcomes(18, 3, 0.5, 0.5, 0.5, dropped=18, varied=varied)
+    found = outcomes(cells, seeds, 0.5, 0.5, 0.5, dropped=cells, varied=varied)
     error = (bound * (1 - bound) / GRIDS) ** 0.5
     print(varied, red(found), (found == "pass").mean())
     assert red(found) <= bound + 3 * error
