@@ -267,11 +267,18 @@ def test_a_pre_stage_of_another_class_than_the_defaults_is_refused(monkeypatch):
 
 
 @pytest.mark.parametrize("declaration", ["needs_for", "decline", "pre_stage"])
-def test_a_declaration_that_raises_is_said_with_its_method(monkeypatch, declaration):
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (IndexError("out of range"), "IndexError: out of range"),
+        (SystemExit(0), "RuntimeError: the method calls sys.exit"),
+    ],
+)
+def test_a_declaration_that_raises_is_said_with_its_method(monkeypatch, declaration, error, said):
     def raising(cls, *arguments):
-        return ()[1]
+        raise error
 
     monkeypatch.setattr(REGISTRY.method("dkd"), declaration, classmethod(raising))
-    with pytest.raises(UserError, match=f"method 'dkd': `{declaration}` raises IndexError: tuple index out of range"):
+    with pytest.raises(UserError, match=f"method 'dkd': `{declaration}` raises {said}"):
         expand("quick", methods=("dkd",))
     assert expand("quick", methods=("kd",)).cells

@@ -9,6 +9,9 @@ import typer
 from tabulate import tabulate
 
 from kdbench.cli.options import JsonOption, PluginOption, registry_with
+from kdbench.errors import UserError
+from kdbench.method import Method
+from kdbench.places import asking
 from kdbench.recipe import load_recipe, recipe_names
 from kdbench.registry import Registry
 from kdbench.validation import read_yaml
@@ -27,10 +30,20 @@ def _method(registry: Registry, name: str) -> dict[str, Any]:
     method = registry.method(name)
     return {
         "name": name,
-        "teacher": "yes" if method.needs_for(method.Params()).teacher else "no",
+        "teacher": _teacher(method),
         "from": registry.plugin_of("method", name).origin,
         "citation": method.citation + (f" ({method.caveat})" if method.caveat else ""),
     }
+
+
+def _teacher(method: type[Method]) -> str:
+    """Whether it needs one; one that cannot tell hides no other."""
+    try:
+        with asking(method, "needs_for"):
+            return "yes" if method.needs_for(method.Params()).teacher else "no"
+    except UserError as error:
+        typer.echo(f"kdbench: warning: {error}", err=True)
+        return "?"
 
 
 @app.command("architectures")

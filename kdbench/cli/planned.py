@@ -11,6 +11,7 @@ from kdbench.environment import describe_device, resolve_device
 from kdbench.execution.estimate import Estimator
 from kdbench.execution.footprint import Footprint
 from kdbench.execution.plan import Plan, cohorts
+from kdbench.places import asking
 from kdbench.recipe import Recipe
 from kdbench.run import Run
 
@@ -88,7 +89,8 @@ def _described_recipe(recipe: Recipe) -> str:
 
 def _memory(session: Session, run: Run) -> str | None:
     method = session.registry.method(run.method)
-    size = method.memory_bytes(method.Params(**run.params), session.expansion.info.train_size)
+    with asking(method, "memory_bytes"):
+        size = method.memory_bytes(method.Params(**run.params), session.expansion.info.train_size)
     return f"{run.method} keeps {size / 1e6:.1f} MB on the device for each run" if size else None
 
 

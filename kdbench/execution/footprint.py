@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kdbench.data.dataset import DatasetInfo
+from kdbench.places import asking
 from kdbench.registry import Registry
 from kdbench.run import Run
 from kdbench.training.member import method_of
@@ -34,7 +35,8 @@ class Footprint:
         if key not in self._trained:
             self._trained[key] = training_bytes(self._build(run.student), *key[1:], self._info.input_size)
         method, params = method_of(run, self._registry)
-        return self._trained[key] + method.memory_bytes(params, self._info.train_size)
+        with asking(method, "memory_bytes"):
+            return self._trained[key] + method.memory_bytes(params, self._info.train_size)
 
     def weights(self, architecture: str) -> int:
         """Bytes of a network's parameters in float32."""

@@ -63,6 +63,25 @@ def test_plugins_say_what_came_from_where():
     assert not rows["methods"]["error"]
 
 
+def test_a_method_that_cannot_tell_its_needs_hides_no_other(monkeypatch):
+    monkeypatch.setattr(load_plugins().method("kd"), "needs_for", classmethod(lambda cls, params: exit(0)))
+    listed = kdbench("list", "methods", "--json")
+    teachers = {row["name"]: row["teacher"] for row in json.loads(listed.out)}
+    assert teachers["kd"] == "?" and teachers["dkd"] == "yes" and teachers["student"] == "no"
+    assert listed.err.startswith("kdbench: warning: method 'kd': `needs_for` raises RuntimeError: the method calls sys")
+
+
+@pytest.mark.parametrize("raised", [ZeroDivisionError("none"), SystemExit(0)])
+def test_a_method_that_cannot_tell_its_memory_is_named_before_anything_is_trained(monkeypatch, tmp_path, raised):
+    def memory_bytes(cls, params, size):
+        raise raised
+
+    monkeypatch.setattr(load_plugins().method("kd"), "memory_bytes", classmethod(memory_bytes))
+    run = kdbench("run", "--grid", "quick", "--methods", "kd", "--results", tmp_path / "none")
+    assert run.code == 2 and "kdbench: method 'kd': `memory_bytes` raises " in run.err
+    assert not (tmp_path / "none").exists()
+
+
 def test_show_fills_in_the_formula_and_names_the_alternatives():
     result = kdbench("show", "dskd", "--set", "dskd.beta=12")
     assert "12 × MSE(F_T, r_L(F_L))" in result.out

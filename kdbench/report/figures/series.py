@@ -9,6 +9,7 @@ import numpy as np
 
 from kdbench.cells import Expansion, method_params
 from kdbench.grid import Pair, Table
+from kdbench.places import exits_refused
 from kdbench.registry import Registry
 from kdbench.report.figures.style import Look
 from kdbench.report.results import CellResult
@@ -104,7 +105,8 @@ def _weights(result: CellResult, done: list[Record], registry: Registry) -> Mapp
     params = method_params(method, result.cell.row.params)
     # A method may have been changed since its runs finished, and may now raise or name other terms.
     try:
-        weights = method.weights(params)
+        with exits_refused():
+            weights = method.weights(params)
     except Exception:
         return {}
     fits = all(epoch.terms.keys() == weights.keys() for record in done for epoch in record.curve)
