@@ -108,8 +108,14 @@ def _tested(change: Difference, estimate: Estimate, margin: float, alpha: float,
     needed = None
     if outcome == "cannot tell":
         spread = estimate.error * math.sqrt(change.n)
-        needed = seeds_in_words(seeds_needed(margin / spread, alpha, two_sided=False))
-        said += f": a std of {spread:.2f} points between seeds takes {needed} seeds to tell {margin:g} points"
+        enough = seeds_needed(margin / spread, alpha, two_sided=False)
+        if enough is not None and enough <= change.n:
+            # So many mostly do where nothing has changed; this cell came out nearer to the margin.
+            needed = f"> {change.n}"
+            said += f": too near to {margin:g} points worse for a std of {spread:.2f} points between seeds"
+        else:
+            needed = seeds_in_words(enough)
+            said += f": a std of {spread:.2f} points between seeds takes {needed} seeds to tell {margin:g} points"
     else:
         said += _against(margin, outcome)
     low, high = estimate.mean - reach, estimate.mean + reach

@@ -99,6 +99,15 @@ def test_the_need_for_seeds_has_a_ceiling():
     assert "> 1000 seeds" in verdict.reason
 
 
+def test_an_undecided_cell_never_asks_for_the_seeds_that_it_has():
+    """Differences around −0.33 with a std of 0.1: three seeds would do if nothing had changed, five do not here."""
+    (near,) = judged(sides([90.0] * 5, [89.6, 89.7, 89.8, 89.55, 89.7]))
+    assert near.outcome == "cannot tell" and near.needed == "> 5"
+    assert "too near to 0.3 points worse for a std of 0.10 points" in near.reason
+    (unclear,) = judged(sides([90.0] * 3, [89.9, 90.3, 89.6]))
+    assert unclear.outcome == "cannot tell" and int(unclear.needed) > 3
+
+
 def test_nothing_to_judge():
     assert judged() == []
 
