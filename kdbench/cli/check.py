@@ -87,9 +87,9 @@ def check(
         )
         _train(bench, how)
     report = judge_records(bench, margin=margin, alpha=alpha)
+    print(json.dumps(report.as_json(), indent=1, ensure_ascii=False) if as_json else text(report))
     if junit:
         write_atomically(junit, as_junit(report))
-    print(json.dumps(report.as_json(), indent=1, ensure_ascii=False) if as_json else text(report))
     raise typer.Exit(report.exit_code(allow_undecided=allow_undecided))
 
 
