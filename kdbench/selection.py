@@ -55,7 +55,7 @@ def load_grid(name: str, registry: Registry, selection: Selection | None = None)
     grid = validated(Grid, values, what)
     if own_recipe and _trains_otherwise(grid.recipe, load_recipe(own_recipe)):
         grid = grid.model_copy(update={"tables": tuple(map(_unpublished, grid.tables))})
-    return _with_distinct_cells(_canonical(_select(grid, selection), registry), what)
+    return _with_distinct_cells(_canonical(_select(grid, selection, registry), registry), what)
 
 
 def _trains_otherwise(recipe: Recipe, own: Recipe) -> bool:
@@ -67,7 +67,7 @@ def _unpublished(table: Table) -> Table:
     return table.model_copy(update={"rows": tuple(row.model_copy(update={"published": False}) for row in table.rows)})
 
 
-def _select(grid: Grid, selection: Selection) -> Grid:
+def _select(grid: Grid, selection: Selection, registry: Registry) -> Grid:
     tables = _chosen_tables(grid, selection.tables)
     tables = _chosen_pairs(tables, selection.pairs)
     tables = _chosen_methods(tables, selection.methods)
@@ -81,7 +81,8 @@ def _select(grid: Grid, selection: Selection) -> Grid:
     )
     if selection.dataset and selection.dataset != grid.dataset:
         # A table that reprints a paper's says itself where it was measured.
-        tables = tuple(table if table.paper else _elsewhere(table, selection.dataset) for table in tables)
+        label = registry.dataset(selection.dataset).label
+        tables = tuple(table if table.paper else _elsewhere(table, label) for table in tables)
     return grid.model_copy(
         update={
             "tables": tables,
@@ -92,8 +93,7 @@ def _select(grid: Grid, selection: Selection) -> Grid:
 
 
 def _elsewhere(table: Table, dataset: str) -> Table:
-    name, _, argument = dataset.partition(":")
-    return table.model_copy(update={"title": f"{table.title} (here on {Path(argument).name or name})"})
+    return table.model_copy(update={"title": f"{table.title} (here on {dataset})"})
 
 
 def _chosen_tables(grid: Grid, names: tuple[str, ...]) -> tuple[Table, ...]:

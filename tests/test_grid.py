@@ -246,6 +246,8 @@ def test_a_title_names_another_data_set_than_the_grids():
     }
     moved = load_grid("quick", REGISTRY, Selection(dataset="parquet:some/where"))
     assert all(table.title.endswith(" (here on where)") for table in moved.tables)
+    held = load_grid("quick", REGISTRY, Selection(dataset="holdout:parquet:some/where"))
+    assert all(table.title.endswith(" (here on where-holdout)") for table in held.tables)
     # Tables with a paper's numbers say it where those are left out.
     assert load_grid("cifar100", REGISTRY, Selection(dataset="digits")).tables == load_grid("cifar100", REGISTRY).tables
 

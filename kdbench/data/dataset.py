@@ -131,6 +131,11 @@ class DatasetSource(ABC):
     #: What recipes and commands call it.
     name: str
 
+    @property
+    def label(self) -> str:
+        """What records and tables call the loaded data set; `name`, unless overridden."""
+        return self.name
+
     @abstractmethod
     def info(self, data_dir: Path | None) -> DatasetInfo:
         """Name and sizes, without decoding pixels; `data_dir` is the folder of data sets, None for the default one."""

@@ -24,12 +24,16 @@ class Holdout(DatasetSource):
         """The hold-out of `source`."""
         return Holdout(f"{self.name}:{source.name}", source)
 
+    @property
+    def label(self) -> str:
+        return f"{self._source.label}-holdout"
+
     def info(self, data_dir: Path | None) -> DatasetInfo:
-        return _held_out(self._source.info(data_dir))
+        return self._held_out(self._source.info(data_dir))
 
     def load(self, data_dir: Path | None) -> Dataset:
         whole = self._source.load(data_dir)
-        info = _held_out(whole.info)
+        info = self._held_out(whole.info)
         parts = stratified(whole.train.labels.tolist(), info.train_size)
         train, held = (Split(whole.train.images[part], whole.train.labels[part]) for part in parts)
         return make_dataset(info.name, whole.classes, train, held, (whole.mean, whole.std))
@@ -45,6 +49,14 @@ class Holdout(DatasetSource):
     def with_argument(self, argument: str) -> Holdout:
         raise self._no_source()
 
+    def _held_out(self, info: DatasetInfo) -> DatasetInfo:
+        held = info.train_size // 10
+        if not held:
+            raise UserError(
+                f"data set '{info.name}' has {info.train_size} training images; a hold-out needs at least 10."
+            )
+        return replace(info, name=self.label, train_size=info.train_size - held, test_size=held)
+
     @property
     def _source(self) -> DatasetSource:
         if self.source is None:
@@ -53,11 +65,3 @@ class Holdout(DatasetSource):
 
     def _no_source(self) -> UserError:
         return UserError(f"data set '{self.name}' holds out images of another data set; write {self.name}:NAME.")
-
-
-def _held_out(info: DatasetInfo) -> DatasetInfo:
-    """Raises `UserError` where there are too few images to divide."""
-    held = info.train_size // 10
-    if not held:
-        raise UserError(f"data set '{info.name}' has {info.train_size} training images; a hold-out needs at least 10.")
-    return replace(info, name=f"{info.name}-holdout", train_size=info.train_size - held, test_size=held)

@@ -49,16 +49,20 @@ class Parquet(DatasetSource):
         folder = Path(os.path.normpath(Path(argument).expanduser().absolute()))
         return Parquet(f"{self.name}:{argument}", folder)
 
+    @property
+    def label(self) -> str:
+        return self._folder.name
+
     def info(self, data_dir: Path | None) -> DatasetInfo:
-        folder, train, test = self._splits()
+        train, test = self._splits()
         classes, side = _class_names(train, test), _first_side(train[0])
         train_size, test_size = (sum(shard.rows for shard in shards) for shards in (train, test))
-        return DatasetInfo(folder.name, len(classes), side, train_size, test_size)
+        return DatasetInfo(self.label, len(classes), side, train_size, test_size)
 
     def load(self, data_dir: Path | None) -> Dataset:
-        folder, train, test = self._splits()
+        train, test = self._splits()
         classes, side = _class_names(train, test), _first_side(train[0])
-        return make_dataset(folder.name, classes, _load(train, len(classes), side), _load(test, len(classes), side))
+        return make_dataset(self.label, classes, _load(train, len(classes), side), _load(test, len(classes), side))
 
     def locations(self, data_dir: Path | None) -> str:
         if self.folder is None:
@@ -68,13 +72,17 @@ class Parquet(DatasetSource):
     def _no_folder(self) -> UserError:
         return UserError(f"data set '{self.name}' needs a folder; write {self.name}:DIR.")
 
-    def _splits(self) -> tuple[Path, list[Shard], list[Shard]]:
+    @property
+    def _folder(self) -> Path:
         if self.folder is None:
             raise self._no_folder()
-        for place in (self.folder, self.folder / "data"):
+        return self.folder
+
+    def _splits(self) -> tuple[list[Shard], list[Shard]]:
+        for place in (self._folder, self._folder / "data"):
             train, test = _files(place, "train"), _files(place, "test") or _files(place, "valid")
             if train and test:
-                return self.folder, _shards(train), _shards(test)
+                return _shards(train), _shards(test)
         raise UserError(
             f"data set '{self.name}': {self.folder} and its subfolder data hold no train*.parquet with a test*.parquet "
             f"or valid*.parquet beside it; check the path."
