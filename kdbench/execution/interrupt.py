@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -49,6 +51,22 @@ class StopSignal:
                 signal.signal(one, signal.SIG_IGN)
             raise KeyboardInterrupt
         self.received = signal.Signals(number)
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Inside the context signals wait, and a process that is started there is born with them waiting.
+
+    Else a Ctrl-C, which the terminal sends to all processes, would end one that cannot yet say what it does with it.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, StopSignal.SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class FailureLimit:

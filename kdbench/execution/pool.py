@@ -1,31 +1,28 @@
-"""Worker processes: small cohorts side by side on the cores of one machine."""
+"""Worker processes, as their parent sees them: small cohorts side by side on the cores of one machine."""
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
-import os
-import queue
 import signal
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnContext
 from types import TracebackType
 from typing import Any
 
-import torch
-
 from kdbench.errors import UserError
-from kdbench.execution.interrupt import StopSignal
+from kdbench.execution.interrupt import held_back
 from kdbench.execution.jobs import Job, Options
-from kdbench.execution.trainer import Trainer
-from kdbench.plugins import load_plugins
+from kdbench.execution.worker import GO, STOP, Message, Order, work
 from kdbench.registry import Registry
 from kdbench.run import Run
 from kdbench.store.records import Record
 from kdbench.store.store import Store
 from kdbench.training.cohort import Interrupted
 
-#: How long the parent waits for an event before it looks at the signals again, in seconds.
+#: How long the parent waits for a word of its workers before it looks at the signals again, in seconds.
 POLL_SECONDS = 0.1
 
 
@@ -36,15 +33,13 @@ class WorkerPool:
         self, store: Store, registry: Registry, options: Options, workers: int, stop_requested: Callable[[], bool]
     ):
         # A forked torch may hang in its thread pools, so workers start afresh.
-        context = multiprocessing.get_context("spawn")
+        self._context = multiprocessing.get_context("spawn")
+        self._given = store, options
         self._registry = registry
+        self._most = workers
         self._stop_requested = stop_requested
-        self._stop = context.Event()
-        self._events = context.Queue()
-        self._start_line = context.Barrier(workers)
-        self._workers = workers
-        shared = (self._stop, self._events, self._start_line)
-        self._pool = ProcessPoolExecutor(workers, context, _start_worker, (store, options, *shared, os.getpid()))
+        self._stopping = False
+        self._team: list[_Worker] = []
 
     def __enter__(self) -> WorkerPool:
         return self
@@ -52,40 +47,40 @@ class WorkerPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
-        if kind is KeyboardInterrupt:
+        try:
+            if kind is not KeyboardInterrupt:
+                self._dismiss()
+        finally:
             # A second signal stops at once; workers' unfinished runs have their last checkpoints.
-            for child in multiprocessing.active_children():
-                child.kill()
-        self._pool.shutdown(cancel_futures=True)
-        self._events.close()
+            for worker in self._team:
+                worker.process.kill()
+                worker.process.join()
 
     def train(
         self, jobs: list[Job], claim: Callable[[Job], list[Run]], release: Callable[[Iterable[str]], None]
     ) -> list[Record]:
         """Train what can be claimed of the jobs, each claimed when a worker is free for it and released at its end.
 
-        Raises `Interrupted` after a stop, once every worker has written its state.
+        Raises `Interrupted` after a stop, once every worker has written its state, and `UserError` where a worker died.
         """
         waiting, records = list(jobs), list[Record]()
-        running: dict[Future[list[Record]], list[Run]] = {}
-        while waiting or running:
-            while waiting and len(running) < self._workers and not self._stop.is_set():
+        busy: dict[_Worker, list[Run]] = {}
+        while busy or (waiting and not self._stopping):
+            while waiting and len(busy) < self._most and not self._stopping:
                 job = waiting.pop(0)
                 if runs := claim(job):
-                    running[self._pool.submit(_work, runs, job.threads)] = runs
-            self._hear(POLL_SECONDS)
+                    idle = (worker for worker in self._team if worker not in busy and worker.process.is_alive())
+                    worker = next(idle, None) or self._hire()
+                    worker.tell(Order("train", runs, job.threads))
+                    busy[worker] = runs
+            for worker, message in self._hear():
+                if worker in busy:
+                    ended = busy.pop(worker)
+                    records += _result(worker, message) or []
+                    release(run.id for run in ended)
             if self._stop_requested():
-                self._stop.set()
-            for future in [future for future in running if future.done()]:
-                ended = running.pop(future)
-                records += _result(future)
-                release(run.id for run in ended)
-            if self._stop.is_set() and not running:
-                break
-        while self._hear(POLL_SECONDS):
-            pass
-        if self._stop.is_set():
+                self._stop()
+        if self._stopping:
             raise Interrupted
         return records
 
@@ -94,75 +89,117 @@ class WorkerPool:
 
         Nothing of them is kept. Raises `Interrupted` after a stop.
         """
-        running = {self._pool.submit(_pace, job.runs, job.threads) for _ in range(self._workers)}
-        copies = set(running)
+        while len(self._team) < self._most:
+            self._hire()
+        preparing, running = set(self._team), set(self._team)
+        for worker in running:
+            worker.tell(Order("pace", job.runs, job.threads))
+        rate = 0.0
         while running:
-            _, running = wait(running, POLL_SECONDS)
+            for worker, message in self._hear():
+                if message is None or message.kind == "failed":
+                    return 0.0
+                if message.kind == "done":
+                    running.discard(worker)
+                    rate += 1 / message.value
+                if message.kind == "ready":
+                    preparing.discard(worker)
+                    if not preparing:
+                        for other in running:
+                            other.tell(GO)
             if self._stop_requested():
-                self._start_line.abort()
                 raise Interrupted
-        if any(copy.exception() for copy in copies):
-            return 0.0
-        return sum(1 / copy.result() for copy in copies)
+        return rate
 
-    def _hear(self, seconds: float) -> bool:
-        """Pass one event on to the observers; False if none came in time."""
+    def _hire(self) -> _Worker:
         try:
-            hook, event = self._events.get(timeout=seconds)
-        except queue.Empty:
-            return False
-        self._registry.notify(hook, **event)
-        return True
+            worker = _Worker(self._context, *self._given)
+        except OSError as error:
+            raise UserError(
+                f"worker process {len(self._team) + 1} cannot be started ({error.strerror}); run again with fewer "
+                "--workers (what is finished is kept)."
+            ) from error
+        self._team.append(worker)
+        return worker
+
+    def _stop(self) -> None:
+        if not self._stopping:
+            self._stopping = True
+            for worker in self._team:
+                worker.tell(STOP)
+
+    def _dismiss(self) -> None:
+        """Let every worker end what it does; what happens meanwhile is still told."""
+        self._stop()
+        while self._team:
+            for _ in self._hear():
+                pass
+
+    def _hear(self) -> Iterator[tuple[_Worker, Message | None]]:
+        """What workers have said by now, None for one that has ended; events are passed on to the observers."""
+        by_pipe: dict[Any, _Worker] = {worker.pipe: worker for worker in self._team}
+        for pipe in wait(list(by_pipe), POLL_SECONDS):
+            worker = by_pipe[pipe]
+            message = worker.hear()
+            if message is None:
+                self._team.remove(worker)
+            if message and message.kind == "event":
+                hook, event = message.value
+                self._registry.notify(hook, **event)
+            else:
+                yield worker, message
 
 
-def _result(future: Future[list[Record]]) -> list[Record]:
-    try:
-        return future.result()
-    except Interrupted:
-        return []
-    except BrokenProcessPool:
-        raise UserError(
+class _Worker:
+    """The parent's end of a worker process."""
+
+    def __init__(self, context: SpawnContext, store: Store, options: Options):
+        self.pipe: Connection
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=work, args=(theirs, store, options))
+        # It would let go of signals if it were started together with the process.
+        resource_tracker.ensure_running()
+        with held_back():
+            self.process.start()
+        # From here on the worker's end is its own, and closed when it ends.
+        theirs.close()
+
+    def tell(self, what: Order | str | None) -> None:
+        """Say something to the worker; whether it lives is seen where it is heard."""
+        with contextlib.suppress(OSError):
+            self.pipe.send(what)
+
+    def hear(self) -> Message | None:
+        """What the worker says next; None, and it is gone, if that was the end."""
+        try:
+            message: Message = self.pipe.recv()
+            return message
+        except (EOFError, OSError):
+            self.process.join()
+            self.pipe.close()
+            return None
+
+
+def _result(worker: _Worker, message: Message | None) -> list[Record] | None:
+    """The records that an order gave; None after a stop."""
+    if message is None:
+        raise UserError(_how_it_died(worker.process.exitcode))
+    if message.kind == "failed":
+        if isinstance(message.value, UserError):
+            raise message.value
+        raise RuntimeError(f"in a worker process:\n{message.value}")
+    records: list[Record] | None = message.value
+    return records
+
+
+def _how_it_died(code: int | None) -> str:
+    if code == -signal.SIGKILL:
+        return (
             "a worker process was killed, most likely for want of memory; run again with fewer --workers (what is "
             "finished is kept)."
-        ) from None
-
-
-#: Set once in each worker process by its initializer, the only channel that a process pool offers.
-_trainer: Trainer | None = None
-_start_line: Any = None
-
-
-def _start_worker(store: Store, options: Options, stop: Any, events: Any, start_line: Any, parent: int) -> None:
-    # Signals may reach the whole process group; the parent decides when workers stop.
-    for number in StopSignal.SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    registry = load_plugins(options.plugin_files)
-    global _trainer, _start_line
-    _start_line = start_line
-    _trainer = Trainer(
-        store,
-        registry,
-        registry.dataset(options.dataset_spec).load(options.data_dir),
-        options,
-        # A worker whose parent was killed stops as well.
-        stop_requested=lambda: stop.is_set() or os.getppid() != parent,
-        emit=lambda hook, **event: events.put((hook, event)),
+        )
+    how = f"signal {-code}" if code and code < 0 else f"exit code {code}"
+    return (
+        f"a worker process ended with {how} while it trained, which a library or a plugin may have brought about; run "
+        "again with --workers 1 to see more (what is finished is kept)."
     )
-
-
-def _work(runs: list[Run], threads: int) -> list[Record]:
-    assert _trainer is not None
-    torch.set_num_threads(threads)
-    return _trainer.train(runs)
-
-
-def _pace(runs: list[Run], threads: int) -> float:
-    assert _trainer is not None
-    torch.set_num_threads(threads)
-    try:
-        return _trainer.pace(runs, _start_line.wait)
-    except Exception:
-        # The others wait for this one.
-        _start_line.abort()
-        raise

@@ -22,6 +22,8 @@ tables:
     pairs: [resnet14:resnet8]
     rows: [{method: student}, {method: dskd}, {method: crd}]
 """
+#: Without a teacher to train first: two cohorts, two workers.
+STUDENTS = GRID.replace("seeds: [0]", "seeds: [0, 1]").replace(", {method: dskd}, {method: crd}", "")
 
 
 def start(folder, results, *, workers):
@@ -101,6 +103,37 @@ def test_further_signals_stop_at_once_and_lose_nothing_finished(tmp_path, pause)
     assert "Traceback" not in said and "topped" in said
     assert not any(map(alive, workers))
     assert kdbench("results", "check", "--results", results).code == 0
+
+
+def test_a_signal_to_all_processes_while_workers_start_is_a_stop(tmp_path):
+    (tmp_path / "grid.yaml").write_text(STUDENTS)
+    process = start(tmp_path, tmp_path / "results", workers=2)
+    workers(process)
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait() == 130
+    said = (tmp_path / "output").read_text()
+    assert "To go on: kdbench run --grid" in said and "Traceback" not in said
+
+
+def test_workers_end_where_their_parent_was_killed(tmp_path):
+    (tmp_path / "grid.yaml").write_text(STUDENTS)
+    process = start(tmp_path, tmp_path / "results", workers=2)
+    orphans = workers(process)
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 60
+    while any(map(alive, orphans)):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def workers(process):
+    """The numbers of a command's workers, once there are two; another child keeps the books of multiprocessing."""
+    while len(found := children(process.pid)) < 3:
+        assert process.poll() is None
+        time.sleep(0.02)
+    return found
 
 
 def children(pid):

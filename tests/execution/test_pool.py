@@ -1,0 +1,74 @@
+"""Worker processes that die, are idle, or lose their parent."""
+
+import multiprocessing
+import os
+import signal
+
+import pytest
+import torch
+
+from kdbench.cells import Expansion
+from kdbench.data.augment import Augmentation
+from kdbench.data.digits import Digits
+from kdbench.errors import UserError
+from kdbench.execution.jobs import Job, Options
+from kdbench.execution.pool import WorkerPool
+from kdbench.grid import Grid, Row, Table
+from kdbench.plugins import load_plugins
+from kdbench.recipe import Recipe
+from kdbench.store.store import Store
+
+RECIPE = Recipe(
+    epochs=1, batch_size=16, max_steps=2, milestones=(), augmentation=Augmentation(crop_padding=1, flip=False)
+)
+ALL = {"claim": lambda job: job.runs, "release": lambda run_ids: None}
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return load_plugins()
+
+
+def jobs(registry, *seeds, **recipe):
+    """One cohort a seed."""
+    table = Table(name="t", title="t", pairs=("resnet14:resnet8",), rows=(Row(method="student"),))
+    changed = RECIPE.model_copy(update=recipe)
+    grid = Grid(name="g", dataset="digits", recipe=changed, teacher_recipe=changed, seeds=seeds, tables=(table,))
+    cells = Expansion(grid, registry, Digits().info(None)).cells
+    return [Job([run], 1) for cell in cells for run in cell.runs]
+
+
+def pool(folder, registry, workers):
+    options = Options(torch.device("cpu"), dataset_spec="digits")
+    return WorkerPool(Store(folder), registry, options, workers, lambda: False)
+
+
+def test_an_idle_worker_that_is_killed_is_replaced(tmp_path, registry):
+    with pool(tmp_path, registry, 2) as workers:
+        assert len(workers.train(jobs(registry, 0, 1), **ALL)) == 2
+        idle, _ = multiprocessing.active_children()
+        idle.kill()
+        idle.join()
+        assert len(workers.train(jobs(registry, 2, 3), **ALL)) == 2
+    assert not multiprocessing.active_children()
+
+
+class KillsAWorker:
+    """Its signal is sent when the first epoch has ended."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def notify(self, hook, **event):
+        if hook == "kdbench_epoch_ended" and self.number:
+            os.kill(multiprocessing.active_children()[0].pid, self.number)
+            self.number = None
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(signal.SIGKILL, "want of memory"), (signal.SIGABRT, "ended with signal 6")]
+)
+def test_a_worker_that_dies_in_training_is_a_sentence(tmp_path, registry, number, said):
+    with pytest.raises(UserError, match=said), pool(tmp_path, KillsAWorker(number), 1) as workers:
+        workers.train(jobs(registry, 0, epochs=100_000), **ALL)
+    assert not multiprocessing.active_children()
