@@ -6,14 +6,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from kdbench.data.dataset import Dataset
+from kdbench.errors import UserError
 from kdbench.method import Build, Method
 from kdbench.model import place
 from kdbench.registry import Registry
 from kdbench.run import Run, Teacher
 from kdbench.store.store import Store
-from kdbench.store.weights import load_weights, read_metadata
+from kdbench.store.weights import load_weights, verify_weights
 from kdbench.training.member import FrozenTeacher, method_of
 
 
@@ -52,16 +54,19 @@ class TeacherShelf:
         architecture = self._registry.architecture(teacher.architecture)
         network = architecture.build(info.num_classes)
         if teacher.trained_by:
+            sha256 = self._restore(network, teacher.trained_by)
             record = self._store.record(teacher.trained_by.id)
             top1 = record.top1_last if record else None
-            path = self._store.weights_path(teacher.trained_by.id)
         else:
             path = self._imported[str(teacher.imported)]
-            measured = read_metadata(path).get(f"top1 {info.name}")
+            metadata = load_weights(network, path, architecture.name)
+            sha256 = metadata["sha256"]
+            if sha256 != teacher.imported:
+                raise UserError(f"{path} is not the file that this command began with; put that back and run again.")
+            measured = metadata.get(f"top1 {info.name}")
             top1 = float(measured) if measured else None
-        metadata = load_weights(network, path, architecture.name)
         place(network, self._device).eval().requires_grad_(False)
-        return FrozenTeacher(network, architecture.shapes(info.num_classes, info.input_size), metadata["sha256"], top1)
+        return FrozenTeacher(network, architecture.shapes(info.num_classes, info.input_size), sha256, top1)
 
     def pre_stage(self, run: Run) -> Method:
         """A trained pre-stage, frozen."""
@@ -72,5 +77,19 @@ class TeacherShelf:
         # As `Member` builds it for training: the network it sees as its student is the teacher.
         build = Build(teacher.network, teacher.shapes, labels, batch_size, teacher.network, teacher.shapes)
         method = method_class(params, build)
-        load_weights(method, self._store.weights_path(run.id), run.student)
+        self._restore(method, run)
         return place(method, self._device).eval().requires_grad_(False)
+
+    def _restore(self, module: nn.Module, run: Run) -> str:
+        """Put the weights that a run has left into `module`; their sha256, which is the one that its record names.
+
+        Any others would fit as well, and their students would rest on what nothing tells of.
+        """
+        path, record = self._store.weights_path(run.id), self._store.record(run.id)
+        what = verify_weights(path, record.weights_sha256) if record and record.weights_sha256 else None
+        if what:
+            raise UserError(
+                f"{run.title} has no sound weights ({what}); put the right file at {path}, or give `kdbench results "
+                f"repair --results {self._store.root}`, for `kdbench run` to train it again."
+            )
+        return load_weights(module, path, run.student)["sha256"]
