@@ -17,6 +17,7 @@ from kdbench.errors import UserError, unknown
 from kdbench.method import Method, MethodParams
 from kdbench.model import Architecture
 from kdbench.names import unfit_name
+from kdbench.sources import Sources
 
 GROUP = "kdbench"
 T = TypeVar("T")
@@ -54,6 +55,7 @@ class Registry:
 
     def __init__(self, manager: pluggy.PluginManager, plugins: list[Plugin]):
         self.plugins = plugins
+        self.sources = Sources()
         self._manager = manager
         self._by_module: dict[str, Plugin] = {plugin.name: plugin for plugin in plugins}
         self._offers: dict[str, dict[str, list[Offer]]] = {}

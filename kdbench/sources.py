@@ -21,6 +21,22 @@ def module_of(thing: object) -> str:
     return str(getattr(thing, "__module__", type(thing).__module__))
 
 
+class Sources:
+    """The digests of modules' sources as they were when first asked for: a file that is changed later is not what runs.
+
+    So they are asked for when plugins are loaded for training, not when a run begins.
+    """
+
+    def __init__(self) -> None:
+        self._digests: dict[str, dict[str, str]] = {}
+
+    def of(self, module: str) -> dict[str, str]:
+        """`source_digests` of the module."""
+        if module not in self._digests:
+            self._digests[module] = source_digests(module)
+        return self._digests[module]
+
+
 def source_digests(module: str) -> dict[str, str]:
     """sha256 of the source file of `module` and of every module of its package that it imports, by module name.
 

@@ -18,6 +18,7 @@ from kdbench.execution.jobs import Job, Options, make_jobs
 from kdbench.execution.plan import Plan
 from kdbench.execution.pool import WorkerPool
 from kdbench.execution.side_by_side import measured_workers
+from kdbench.execution.staleness import read_sources
 from kdbench.execution.trainer import Trainer
 from kdbench.flops import ForwardFlops
 from kdbench.losses.backend import requested
@@ -61,6 +62,7 @@ def execute(
     `say` hears what this waits for.
     """
     requested()  # a name that is none would fail every run at its first step
+    read_sources(registry)
     try:
         with Claims(store.claims) as claims:
             return _Execution(plan, store, registry, dataset, options, stop_requested, claims, say).run()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 
 from kdbench.registry import Registry
 from kdbench.run import NUMERIC_VERSION, Run
-from kdbench.sources import module_of, source_digests
+from kdbench.sources import module_of
 from kdbench.store.records import Basis, Record
 from kdbench.training.member import method_of
 
@@ -17,7 +18,6 @@ class Present:
     def __init__(self, registry: Registry, data_sha256: str | None = None):
         self._registry = registry
         self._data_sha256 = data_sha256
-        self._digests: dict[str, dict[str, str]] = {}
 
     def basis(self, run: Run, data_sha256: str, teacher_sha256: str | None, pre_stage_sha256: str | None) -> Basis:
         """The basis of a run that is trained now."""
@@ -57,6 +57,18 @@ class Present:
         method, _ = method_of(run, self._registry)
         architecture = self._registry.architecture(run.student)
         modules = {module_of(method), module_of(architecture.builder)}
-        for module in modules - self._digests.keys():
-            self._digests[module] = source_digests(module)
-        return dict(sorted(item for module in modules for item in self._digests[module].items()))
+        return dict(sorted(item for module in modules for item in self._registry.sources.of(module).items()))
+
+
+def read_sources(registry: Registry) -> None:
+    """Take the digests of all that can be trained, as it was loaded: its files may change before a run begins."""
+    for name in registry.usable("method"):
+        _read(registry, registry.method(name))
+    for name in registry.usable("architecture"):
+        _read(registry, registry.architecture(name).builder)
+
+
+def _read(registry: Registry, thing: object) -> None:
+    # A source that cannot be read stops the runs that need it, and no others.
+    with contextlib.suppress(Exception):
+        registry.sources.of(module_of(thing))

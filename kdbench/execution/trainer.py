@@ -217,7 +217,8 @@ def _source(run: Run, registry: Registry) -> Source:
         module=method.__module__,
         distribution=plugin.distribution,
         version=plugin.version,
-        sha256=source_file(method)[1],
+        # As it was loaded; the harness's own are not among them.
+        sha256=registry.sources.of(method.__module__).get(method.__module__) or source_file(method)[1],
     )
 
 

@@ -21,6 +21,7 @@ import torch
 from kdbench.errors import UserError
 from kdbench.execution.interrupt import StopSignal
 from kdbench.execution.jobs import Options
+from kdbench.execution.staleness import read_sources
 from kdbench.execution.trainer import Trainer
 from kdbench.plugins import load_plugins
 from kdbench.run import Run
@@ -89,6 +90,7 @@ def work(pipe: Connection, store: Store, options: Options) -> None:
 
 def _trainer(store: Store, options: Options, stop: Callable[[], bool], emit: Callable[..., None]) -> Trainer:
     registry = load_plugins(options.plugin_files)
+    read_sources(registry)
     dataset = registry.dataset(options.dataset_spec).load(options.data_dir)
     return Trainer(store, registry, dataset, options, stop_requested=stop, emit=emit)
 

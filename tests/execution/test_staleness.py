@@ -1,14 +1,32 @@
 """Results of other code, data, teachers or arithmetic are stale, and nobody is served them unasked."""
 
+import hashlib
+
 import pytest
 
-from kdbench.execution.plan import make_plan
+from kdbench.execution.jobs import Options
+from kdbench.execution.local import execute
+from kdbench.execution.plan import Plan, make_plan
 from kdbench.execution.staleness import Present
 from kdbench.plugins import load_plugins
 from kdbench.store.store import Store
+from tests.gpu import CPU
 from tests.training.support import noise_dataset, runs, train, train_interrupted
 
 KD = runs("kd")
+PLUGIN = """
+import kdbench
+from kdbench_methods.student import Student
+
+
+class Changing(Student):
+    name = "changing"
+
+
+@kdbench.hookimpl
+def kdbench_methods():
+    return [Changing]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +85,24 @@ def test_the_plan_names_finished_and_begun_runs(trained, tmp_path, monkeypatch):
     assert len(make_plan(KD, Store(trained), now).stale) == 2
     (begun,) = make_plan(runs("student"), Store(tmp_path), now).stale
     assert begun == runs("student")[0].id
+
+
+def test_a_method_that_is_changed_while_others_train_is_stale(tmp_path):
+    file = tmp_path / "changing.py"
+    file.write_text(PLUGIN)
+    registry = load_plugins((file,))
+    (first,) = runs("student")
+    later = first.model_copy(update={"method": "changing", "seed": 1})
+
+    def change_it() -> bool:
+        file.write_text(f"{PLUGIN}# changed\n")
+        return False
+
+    store, data = Store(tmp_path / "results"), noise_dataset()
+    execute(Plan([first, later], {}, []), store, registry, data, Options(CPU, workers=1), stop_requested=change_it)
+    records = store.find().records
+    load_plugins.cache_clear()
+    now = Present(load_plugins((file,)), data.checksum)
+    assert now.why_stale(first, records[first.id].basis, records) is None
+    assert "code has changed" in now.why_stale(later, records[later.id].basis, records)
+    assert records[later.id].source.sha256 == hashlib.sha256(PLUGIN.encode()).hexdigest()
