@@ -20,11 +20,14 @@ def check(results: ResultsOption = RESULTS) -> None:
     found = list(upkeep.problems(store))
     for problem in found:
         print(f"{problem.path}: {problem.what}")
-    print(f"{results}: {len(store.find().records)} sound records, {len(found)} problems")
-    if found:
+    unsound = {problem.path for problem in found}
+    sound = [path for path in store.files("records", ".json") if path not in unsound]
+    print(f"{results}: {len(sound)} sound records, {len(found)} problems")
+    if any(problem.aside for problem in found):
         print(
             f"`kdbench results repair --results {results}` sets damaged files aside, for their runs to be trained again"
         )
+    if found:
         raise typer.Exit(1)
 
 

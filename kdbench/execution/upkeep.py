@@ -8,8 +8,8 @@ from pathlib import Path
 
 from kdbench.errors import UserError
 from kdbench.store.claims import Claims
-from kdbench.store.files import TEMPORARY, remove
-from kdbench.store.records import Damaged, read_record
+from kdbench.store.files import is_temporary, remove
+from kdbench.store.records import Damaged, Record, read_record
 from kdbench.store.store import Store, checkpoint_versions
 from kdbench.store.weights import verify_weights
 from kdbench.training.checkpoint import read_checkpoint
@@ -17,7 +17,10 @@ from kdbench.training.checkpoint import read_checkpoint
 
 @dataclass(frozen=True)
 class Problem:
-    """A file that cannot be used, and which files to set aside so that its run is trained again."""
+    """A file that cannot be used, and which files to set aside so that its run is trained again.
+
+    None where it is no damage: what another version of kdbench wrote, or what only cannot be read now.
+    """
 
     path: Path
     what: str
@@ -31,22 +34,30 @@ def problems(store: Store) -> Iterator[Problem]:
         try:
             record = read_record(path)
         except UserError as error:
-            yield Problem(path, _what(error), (path,))
+            yield _problem(path, error)
             continue
-        if record.weights_sha256:
-            weights = store.weights_path(record.id)
+        weights = store.weights_path(record.id)
+        if record.weights_sha256 and (weights.exists() or _rested_on(record)):
             what = verify_weights(weights, record.weights_sha256)
             if what:
                 yield Problem(weights, what, (weights, path))
-    for path in store.files("checkpoints", ".safetensors"):
-        try:
-            read_checkpoint(path, path.name.partition(".")[0])
-        except UserError as error:
-            yield Problem(path, _what(error), (path,))
+    for folder in ("checkpoints", "final"):
+        for path in store.files(folder, ".safetensors"):
+            try:
+                read_checkpoint(path, path.name.partition(".")[0])
+            except UserError as error:
+                yield _problem(path, error)
 
 
-def _what(error: UserError) -> str:
-    return error.problem if isinstance(error, Damaged) else str(error)
+def _problem(path: Path, error: UserError) -> Problem:
+    if isinstance(error, Damaged):
+        return Problem(path, error.problem, (path,))
+    return Problem(path, str(error), ())
+
+
+def _rested_on(record: Record) -> bool:
+    """Whether other runs need its weights; a student's may be removed."""
+    return record.run.role != "student"
 
 
 def repair(store: Store) -> list[tuple[Problem, list[Path]]]:
@@ -54,6 +65,7 @@ def repair(store: Store) -> list[tuple[Problem, list[Path]]]:
     return [
         (problem, [store.set_aside(path, "damaged") for path in problem.aside if path.exists()])
         for problem in problems(store)
+        if problem.aside
     ]
 
 
@@ -61,8 +73,11 @@ def leftovers(store: Store) -> list[Path]:
     """Files that nothing needs any more: half-written ones, claims of processes that are gone, checkpoints of finished
     runs. Raises nothing for what other processes remove meanwhile; those that still write must not be running.
     """
-    unfinished = [path for path in store.root.glob(f"**/.*{TEMPORARY}") if path.is_file()]
-    finished = [path.stem for path in store.files("records", ".json")]
+    # Its own folders alone: one that was misspelt may be anything.
+    places = (".", *store.FOLDERS)
+    unfinished = [path for place in places for path in store.files(place, ".tmp") if is_temporary(path)]
+    # A run that failed, or whose record is damaged, may have begun anew.
+    finished = [record.id for record in store.find().records.values() if record.status != "failed"]
     checkpoints = [
         path for run in finished for path in checkpoint_versions(store.checkpoint_path(run)) if path.exists()
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,7 +57,10 @@ class Disk:
 #: What the functions below work on.
 disk = Disk()
 
-TEMPORARY = ".tmp"
+
+def is_temporary(path: Path) -> bool:
+    """Whether it is a file that `write_atomically` began and did not end."""
+    return re.fullmatch(r"\..+\.[0-9a-f]{16}\.tmp", path.name) is not None and path.is_file()
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -64,7 +68,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
     Raises `NotWritten` where the disk refuses; the old file is then still there.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{TEMPORARY}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     with _refusals(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

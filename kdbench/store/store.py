@@ -25,6 +25,8 @@ class Store:
     trains the run; `damaged/` and `replaced/` hold what was set aside.
     """
 
+    FOLDERS = ("records", "checkpoints", "weights", "final", "claims", "damaged", "replaced")
+
     def __init__(self, root: Path):
         self.root = root
 

@@ -101,6 +101,50 @@ def test_leftovers_are_collected(folder):
     assert kdbench("results", "check", "--results", store.root).code == 0
 
 
+def test_what_is_being_tried_again_is_no_leftover(folder):
+    store, kd = Store(folder / "results"), record_of(folder, "kd")
+    store.write(kd.model_copy(update={"status": "failed"}))
+    begun = store.checkpoint_path(kd.id)
+    begun.parent.mkdir(exist_ok=True)
+    begun.write_bytes(b"")
+    assert "0 files removed" in kdbench("results", "gc", "--results", store.root).out and begun.exists()
+
+
+def test_a_folder_that_was_misspelt_is_not_cleared_up(folder):
+    for name in (".note.tmp", "mine/.x.json.0123456789abcdef.tmp"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"")
+    assert "0 files removed" in kdbench("results", "gc", "--results", folder).out
+
+
+def test_students_weights_may_be_removed_and_a_teachers_may_not(folder):
+    store, kd = Store(folder / "results"), record_of(folder, "kd")
+    store.weights_path(kd.id).unlink()
+    assert kdbench("results", "check", "--results", store.root).code == 0
+    assert "0 problems repaired" in kdbench("results", "repair", "--results", store.root).out
+    assert store.record(kd.id) == kd
+    store.weights_path(kd.run.teacher.trained_by.id).unlink()
+    assert kdbench("results", "check", "--results", store.root).code == 1
+
+
+def test_only_what_is_damaged_is_set_aside(folder):
+    store, kd = Store(folder / "results"), record_of(folder, "kd")
+    path = store.record_path(kd.id)
+    path.write_text(path.read_text().replace('"format": 2', '"format": 3'))
+    done = kdbench("results", "check", "--results", store.root)
+    assert done.code == 1 and "has format 3" in done.out and "4 sound records, 1 problems" in done.out
+    assert "0 problems repaired" in kdbench("results", "repair", "--results", store.root).out and path.exists()
+
+
+def test_kept_states_are_verified(folder):
+    store, kd = Store(folder / "results"), record_of(folder, "kd")
+    state = store.final_path(kd.id)
+    state.parent.mkdir()
+    state.write_bytes(b"")
+    done = kdbench("results", "check", "--results", store.root)
+    assert done.code == 1 and f"{state}: " in done.out
+
+
 def test_nothing_stale_is_served_as_fresh(folder):
     stale = made_stale(folder, "kd")
     done = kdbench("table", *on(folder), "--format", "json")
