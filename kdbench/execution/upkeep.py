@@ -33,6 +33,8 @@ def problems(store: Store) -> Iterator[Problem]:
     for path in store.files("records", ".json"):
         try:
             record = read_record(path)
+        except FileNotFoundError:  # gone meanwhile
+            continue
         except UserError as error:
             yield _problem(path, error)
             continue
@@ -45,6 +47,8 @@ def problems(store: Store) -> Iterator[Problem]:
         for path in store.files(folder, ".safetensors"):
             try:
                 read_checkpoint(path, path.name.partition(".")[0])
+            except FileNotFoundError:  # its run has ended meanwhile
+                continue
             except UserError as error:
                 yield _problem(path, error)
 

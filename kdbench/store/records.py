@@ -165,11 +165,16 @@ def dump_record(record: Record) -> bytes:
 
 
 def read_record(path: Path) -> Record:
-    """A record from its file. Raises `Damaged`, `OtherFormat`, or `UserError` where it cannot be read at all."""
+    """A record from its file.
+
+    Raises `Damaged`, `OtherFormat`, `FileNotFoundError`, or `UserError` where it cannot be read at all.
+    """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise Damaged(path, f"it has more than {MAX_BYTES:,} bytes")
         data = path.read_bytes()
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise UserError(f"record {path} cannot be read ({error.strerror}); mend its permissions or its disk.") from None
     try:

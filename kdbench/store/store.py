@@ -66,15 +66,20 @@ class Store:
 
     def record(self, run_id: str) -> Record | None:
         """The record of a run, or None; `UserError` if the file is there but damaged or of another format."""
-        path = self.record_path(run_id)
-        return read_record(path) if path.exists() else None
+        try:
+            return read_record(self.record_path(run_id))
+        except FileNotFoundError:
+            # Nor is it looked for first: another process may set it aside meanwhile.
+            return None
 
     def find(self) -> Found:
         """All records. A damaged one hides no other; `UserError` for one of another format."""
         found = Found()
         for path in self.files("records", ".json"):
             try:
-                found.records[path.stem] = read_record(path)
+                record = self.record(path.stem)
+                if record:
+                    found.records[path.stem] = record
             except Damaged as damage:
                 found.damaged.append(damage)
         return found

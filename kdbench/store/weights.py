@@ -117,6 +117,8 @@ def _opened(path: Path) -> Iterator[Any]:
             raise UserError(f"weights file {path} does not exist; check the path")
         if path.stat().st_size > MAX_BYTES:
             raise UserError(f"{path} has more than {MAX_BYTES:,} bytes, which are not read; give a file of one network")
+        # To safetensors, what may not be read is not there.
+        path.open("rb").close()
         with safe_open(path, "pt") as file:
             yield file
     except UserError:

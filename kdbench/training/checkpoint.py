@@ -70,13 +70,15 @@ def save_checkpoint(path: Path, member: Member, progress: Progress) -> None:
 def newest_checkpoint(path: Path, run_id: str) -> Checkpoint | None:
     """The newest checkpoint of a run that verifies, or None. Says where that is not the newest there is."""
     for candidate in checkpoint_versions(path):
-        if candidate.exists():
-            try:
-                return read_checkpoint(candidate, run_id)
-            except Damaged as damage:
-                logging.getLogger(__name__).warning(
-                    "checkpoint %s is damaged (%s): its run goes on from the one before, or anew", *damage.args
-                )
+        try:
+            return read_checkpoint(candidate, run_id)
+        except (FileNotFoundError, NotADirectoryError):
+            # Nor is it looked for first: whoever trains the run may move it meanwhile.
+            continue
+        except Damaged as damage:
+            logging.getLogger(__name__).warning(
+                "checkpoint %s is damaged (%s): its run goes on from the one before, or anew", *damage.args
+            )
     return None
 
 
@@ -87,13 +89,22 @@ def read_progress(path: Path, run_id: str) -> Progress:
 
 
 def read_checkpoint(path: Path, run_id: str | None = None) -> Checkpoint:
-    """A checkpoint from its file. Raises `Damaged` or `OtherFormat`."""
+    """A checkpoint from its file.
+
+    Raises `Damaged`, `OtherFormat`, `FileNotFoundError`, or `UserError` where it may not be read.
+    """
     try:
+        # To safetensors, what may not be read is not there.
+        path.open("rb").close()
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != str(FORMAT):
                 raise OtherFormat(path, metadata.get("format"), FORMAT)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except PermissionError as error:
+        raise UserError(f"checkpoint {path} cannot be read ({error.strerror}); mend its permissions.") from None
     except (SafetensorError, OSError) as error:
         raise Damaged(path, " ".join(str(error).split()) or type(error).__name__) from None
     text = metadata.get("progress", "")

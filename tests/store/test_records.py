@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,16 @@ def test_a_record_reads_as_it_was_written(record, tmp_path):
     assert store.record(record.id) == record
     assert store.find().records == {record.id: record}
     assert store.record("0" * 16) is None
+
+
+def test_one_that_is_set_aside_meanwhile_is_not_there(record, tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    store.write(record)
+    gone = store.record_path("0" * 16)
+    monkeypatch.setattr(Path, "exists", lambda path: True)  # it was still there
+    monkeypatch.setattr(Store, "files", lambda *place: [gone, store.record_path(record.id)])
+    assert store.record(gone.stem) is None
+    assert list(store.find().records) == [record.id]
 
 
 def test_numbers_that_are_not_finite_survive(record, tmp_path):

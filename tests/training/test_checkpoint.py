@@ -1,6 +1,8 @@
 """Checkpoints: the newest that verifies is used."""
 
+import errno
 import logging
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -61,6 +63,22 @@ def test_without_any_that_verifies_the_run_starts_anew(versions, tmp_path, tmp_p
     assert read_progress(versions[0], RUN.id).position == (1, 0)
     unbroken = train(tmp_path_factory.mktemp("unbroken"), [RUN])["student"]
     assert outcome(train(tmp_path, [RUN])["student"]) == outcome(unbroken)
+
+
+def test_one_that_may_not_be_read_is_no_damage(versions, monkeypatch):
+    def refuse(path, *mode):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)  # permissions do not stop root
+    with pytest.raises(UserError, match=f"checkpoint {versions[0]} cannot be read .* mend its permissions"):
+        newest_checkpoint(versions[0], RUN.id)
+
+
+def test_one_that_its_owner_moves_meanwhile_is_no_damage(versions, monkeypatch, caplog):
+    newest, previous = versions
+    newest.unlink()
+    monkeypatch.setattr(Path, "exists", lambda path: True)  # it was still there
+    assert newest_checkpoint(newest, RUN.id).path == previous and not caplog.text
 
 
 class Tied(kdbench.Method):
