@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from kdbench.store.files import write_atomically
+from kdbench.store.files import NotWritten, write_atomically
 from kdbench.training.lanes import CudaLanes, Work
 from kdbench.training.step import EagerStep, GraphedStep, Lockstep, Step
 
@@ -69,13 +70,16 @@ def cuda_seconds(work: Work, device: torch.device) -> float:
 
 
 def remembered(kind: str, measure: Callable[[], int], cache: Path = CACHE) -> int:
-    """The number kept for `kind`, measured now if there is none; a file that cannot be read is made anew."""
-    path = cache.expanduser()
+    """The number kept for `kind`, measured now if there is none; a file that cannot be read is made anew.
+
+    Where there is no home that can be written, as in many containers, it is measured again another time.
+    """
     try:
-        known = {str(key): int(value) for key, value in json.loads(path.read_text()).items()}
-    except (OSError, ValueError, AttributeError, TypeError):
+        known = {str(key): int(value) for key, value in json.loads(cache.expanduser().read_text()).items()}
+    except (OSError, ValueError, AttributeError, TypeError, RuntimeError):
         known = {}
     if kind not in known:
         known[kind] = measure()
-        write_atomically(path, json.dumps(known, indent=1).encode())
+        with contextlib.suppress(NotWritten, RuntimeError):
+            write_atomically(cache.expanduser(), json.dumps(known, indent=1).encode())
     return known[kind]

@@ -1,5 +1,7 @@
 """The number of lanes is measured once for a kind of device, and measuring leaves no trace."""
 
+from pathlib import Path
+
 import torch
 
 from kdbench.training.concurrency import fastest, make_step, remembered
@@ -47,3 +49,9 @@ def test_remembered(tmp_path):
 
 def test_cpu_trains_eagerly():
     assert isinstance(make_step(lockstep("kd"), CPU, 0), EagerStep)
+
+
+def test_a_home_that_cannot_be_written_is_no_obstacle(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert remembered("a", lambda: 4, tmp_path / "file" / "concurrency.json") == 4
+    assert remembered("a", lambda: 4, Path("~nobody-of-that-name/concurrency.json")) == 4
