@@ -22,6 +22,7 @@ from kdbench.execution.interrupt import StopSignal
 from kdbench.execution.jobs import Options
 from kdbench.execution.local import execute
 from kdbench.execution.plan import Plan
+from kdbench.execution.staleness import Present
 from kdbench.names import checked_path
 from kdbench.recipe import load_recipe
 from kdbench.run import Run
@@ -66,6 +67,8 @@ def train(
     record = store.record(run.id)
     if record and record.status == "done":
         print(f"{run.title} is trained: {record.top1_last:.2f} %, {store.weights_path(run.id)}")
+        if why := Present(registry).why_stale(run, record.basis, {}):
+            print(f"it is stale, since {why}; `kdbench run --rerun stale` trains it again")
         return
     chosen = resolve_device(device)
     loaded = source.load(data_dir)
@@ -78,7 +81,9 @@ def train(
     if summary.interrupted:
         say.print("Stopped; give the same command again to go on.")
         raise typer.Exit(stop.exit_code)
-    if summary.count("done"):
+    # Another process may have trained it meanwhile.
+    record = store.record(run.id)
+    if record and record.status == "done":
         print(f"weights: {store.weights_path(run.id)}")
     else:
         raise typer.Exit(1)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from kdbench import create_model
+from kdbench.execution.local import Summary, execute
 from tests.architectures.reference import expand, fill, reference
 from tests.cli.support import kdbench, tiny_grid
 
@@ -31,6 +32,23 @@ def test_a_trained_teacher_is_found_done_and_listed(tmp_path):
     assert "is trained" in kdbench(*words).out
     (row,) = json.loads(kdbench("teachers", "list", "--results", tmp_path, "--json").out)
     assert row["teacher"] == "resnet14" and row["status"] == "done" and len(row["sha256"]) == 64
+
+
+def test_one_that_another_process_trained_meanwhile_is_trained(tmp_path, monkeypatch):
+    def by_another(*given):
+        execute(*given)
+        return Summary(others=1)
+
+    monkeypatch.setattr("kdbench.cli.teachers.execute", by_another)
+    done = kdbench("teachers", "train", "resnet14", "--dataset", "digits", *SHORT, "--results", tmp_path)
+    assert done.code == 0 and "weights:" in done.out
+
+
+def test_a_stale_one_is_called_so(tmp_path, monkeypatch):
+    words = ["teachers", "train", "resnet14", "--dataset", "digits", *SHORT, "--results", tmp_path]
+    assert kdbench(*words).code == 0 and "it is stale" not in kdbench(*words).out
+    monkeypatch.setattr("kdbench.execution.staleness.NUMERIC_VERSION", 99)
+    assert "it is stale, since kdbench computes differently" in kdbench(*words).out
 
 
 def test_a_grid_finds_a_teacher_that_was_trained_before(tmp_path):
