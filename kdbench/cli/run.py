@@ -94,6 +94,8 @@ def run(
     )
     say = Terminal(stderr=as_json)
     loaded = session.source.load(session.data_dir) if session.source.available(session.data_dir) else None
+    # What keeps the tables from being read is said before training, not after it.
+    session.store.find()
     plan = _sound_plan(session, loaded.checksum if loaded else None, rerun, keep, say)
     say.print(situation(plan))
     stop, limit, summary = StopSignal(), FailureLimit(1 if fail_fast else max_failures), Summary()

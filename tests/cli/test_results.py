@@ -170,6 +170,15 @@ def test_stale_results_are_kept_or_trained_again(folder):
     assert kdbench("run", *on(folder)).code == 0
 
 
+def test_a_record_of_another_grid_and_format_is_refused_before_training(folder):
+    store, kd = Store(folder / "results"), record_of(folder, "kd")
+    path = store.record_path(kd.id)
+    (path.parent / f"{'0' * 16}.json").write_text(path.read_text().replace('"format": 2', '"format": 1'))
+    path.unlink()
+    done = kdbench("run", *on(folder))
+    assert done.code == 2 and "has format 1, and this kdbench reads format 2" in done.err and not path.exists()
+
+
 def test_a_record_of_another_format_is_refused(folder):
     path = Store(folder / "results").record_path(record_of(folder, "kd").id)
     path.write_text(path.read_text().replace('"format": 2', '"format": 1'))
