@@ -72,7 +72,7 @@ class Claims:
 
     def abandoned(self) -> list[Path]:
         """Claims that do not count any more: outnumbered, or their owner is known to be gone."""
-        paths = [path for path in self._folder.glob("*.*") if path.suffix[1:].isdigit()]
+        paths = [path for path in self._folder.glob("*.*") if path.suffix[1:].isdecimal()]
         return [path for path in paths if path != self._newest(path.stem) or not self._alive(path)]
 
     def _take(self, run_id: str) -> bool:
@@ -86,7 +86,7 @@ class Claims:
         return True
 
     def _newest(self, run_id: str) -> Path | None:
-        numbered = [path for path in self._folder.glob(f"{run_id}.*") if path.suffix[1:].isdigit()]
+        numbered = [path for path in self._folder.glob(f"{run_id}.*") if path.suffix[1:].isdecimal()]
         return max(numbered, key=lambda path: int(path.suffix[1:]), default=None)
 
     def _alive(self, claim: Path) -> bool:

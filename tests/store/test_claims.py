@@ -107,3 +107,10 @@ def test_an_unreadable_claim_is_watched_like_any(tmp_path, content):
         clock.now = claims.LEASE_SECONDS
         assert mine.take(["run"]) == ["run"]
         assert (tmp_path / "run.4").exists()
+
+
+def test_what_is_no_claim_is_passed_over(tmp_path):
+    for name in ("a.²", "a.txt", "a"):
+        (tmp_path / name).write_text("")
+    with Claims(tmp_path) as claims:
+        assert claims.abandoned() == [] and claims.take(["a"]) == ["a"]
