@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +31,8 @@ MAX_FILES = 10_000
 MAX_GROUP_BYTES, MAX_SPLIT_BYTES = 2**30, 2**36
 #: Rows held encoded at a time, and the bytes that they may take.
 CHUNK, CHUNK_BYTES = 1024, 2**29
+#: How a file says that it is one of several.
+PART = re.compile(r"-\d+-of-(\d+)")
 
 
 @dataclass(frozen=True)
@@ -138,11 +142,26 @@ def _files(folder: Path, name: str) -> list[Path]:
 def _shards(paths: list[Path]) -> list[Shard]:
     if len(paths) > MAX_FILES:
         raise UserError(f"{paths[0]} and its like are {len(paths):,} files; a split may have {MAX_FILES:,}; join some.")
+    _check_whole(paths)
     shards = [_open(path) for path in paths]
     rows = sum(shard.rows for shard in shards)
     if not 1 <= rows <= MAX_ROWS:
         raise UserError(f"{paths[0]} and its like have {rows:,} rows; a split must have from 1 to {MAX_ROWS:,}.")
     return [shard for shard in shards if shard.rows]
+
+
+def _check_whole(paths: list[Path]) -> None:
+    """Refuse a download that ended early: what is left of a split would train without a word."""
+    there: Counter[tuple[str, int]] = Counter()
+    for path in paths:
+        if part := PART.search(path.name):
+            there[path.name[: part.start()], int(part[1])] += 1
+    for (name, count), found in there.items():
+        if found < count:
+            raise UserError(
+                f"{paths[0].parent} has {found} of the {count} files {name}-…-of-{count:05}; download the others, or "
+                "rename those that are there if no more are wanted."
+            )
 
 
 def _open(path: Path) -> Shard:

@@ -48,6 +48,15 @@ def refused(folder: Path, message: str) -> None:
         load(folder)
 
 
+def test_a_download_that_ended_early_is_refused(tmp_path: Path) -> None:
+    for number in (0, 2):
+        write_split(tmp_path / f"train-0000{number}-of-00003.parquet", TRAIN, names=NAMES)
+    write_split(tmp_path / "test-00000-of-00001-0a1b2c.parquet", TEST, names=NAMES)
+    refused(tmp_path, "has 2 of the 3 files train-…-of-00003; download the others")
+    write_split(tmp_path / "train-00001-of-00003.parquet", TRAIN, names=NAMES)
+    assert load(tmp_path).info.train_size == 3 * len(TRAIN.labels)
+
+
 def test_load_agrees_with_info_and_with_what_was_written(folder: Path) -> None:
     dataset = load(folder)
     assert dataset.info == source(folder).info(None) == DatasetInfo("noise", 5, 6, 20, 9)
