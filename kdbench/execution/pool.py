@@ -116,8 +116,8 @@ class WorkerPool:
             worker = _Worker(self._context, *self._given)
         except OSError as error:
             raise UserError(
-                f"worker process {len(self._team) + 1} cannot be started ({error.strerror}); run again with fewer "
-                "--workers (what is finished is kept)."
+                f"worker process {len(self._team) + 1} cannot be started ({error.strerror or error}); run again with "
+                "fewer --workers (what is finished is kept)."
             ) from error
         self._team.append(worker)
         return worker

@@ -131,6 +131,11 @@ def free_name(path: Path) -> Path:
     return candidate
 
 
+def in_the_way(path: Path) -> Path | None:
+    """The file that stands where `path` would need a folder, if there is one."""
+    return next((parent for parent in path.parents if parent.is_file()), None)
+
+
 @contextlib.contextmanager
 def _refusals(path: Path) -> Iterator[None]:
     try:
@@ -141,9 +146,9 @@ def _refusals(path: Path) -> Iterator[None]:
 
 def _why(path: Path, error: OSError) -> str:
     if isinstance(error, FileExistsError | NotADirectoryError):
-        in_the_way = next((parent for parent in path.parents if parent.is_file()), None)
-        if in_the_way:
-            return f"{in_the_way} is a file, not a folder; name a folder"
+        blocking = in_the_way(path)
+        if blocking:
+            return f"{blocking} is a file, not a folder; name a folder"
     if isinstance(error, IsADirectoryError):
         return f"{path} is a folder, not a file; name a file"
     reason = error.strerror or error

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kdbench.errors import UserError
-from kdbench.store.files import free_name, move, remove, write_atomically
+from kdbench.store.files import free_name, in_the_way, move, remove, write_atomically
 from kdbench.store.records import Damaged, Record, dump_record, read_record
 
 
@@ -59,6 +59,8 @@ class Store:
         except FileNotFoundError:
             return []
         except OSError as error:
+            if blocking := in_the_way(place):
+                raise UserError(f"{blocking} is a file, not a folder; name a folder") from error
             raise UserError(
                 f"{place} cannot be read ({error.strerror}); name another folder with --results, or mend its "
                 "permissions, and give the same command again."
