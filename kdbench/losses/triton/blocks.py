@@ -52,6 +52,9 @@ def rows_of(x: Tensor) -> Tensor:
 
 
 def row_strides(tensors: Sequence[Tensor]) -> tuple[int, ...]:
+    """How far apart the rows are. Kernels take strides as constants: only of a number that it knows does the compiler
+    see that rows begin at 16-byte boundaries, without which it loads element by element.
+    """
     return tuple(x.stride(0) for x in tensors)
 
 

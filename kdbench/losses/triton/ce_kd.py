@@ -40,7 +40,8 @@ def _store_gradient(
 @triton.jit
 def _make(
     student, teacher, labels, gradient, statistics, ce, kd,  # [B, K], [B, K], [B], [B, K], [6, B], [programs] each
-    student_stride, teacher_stride, batch, inverse_tau, factor, of_ce, of_kd, loss_scale,
+    batch, inverse_tau, factor, of_ce, of_kd, loss_scale,
+    student_stride: tl.constexpr, teacher_stride: tl.constexpr,
     K: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
@@ -71,7 +72,8 @@ def _make(
 @triton.jit
 def _remake(
     student, teacher, labels, gradient, statistics, ce, kd,  # as above, but ce and kd: upstream gradients
-    student_stride, teacher_stride, batch, inverse_tau, of_ce, of_kd,
+    batch, inverse_tau, of_ce, of_kd,
+    student_stride: tl.constexpr, teacher_stride: tl.constexpr,
     K: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """The gradient for the true upstream gradients; nothing where these are the 1 that the forward pass supposed."""
@@ -104,8 +106,8 @@ def _forward(heads: Sequence[Tensor], constants: Sequence[Tensor], tau: float, t
     alone = shape.programs == 1
     with device_of(student):
         _make[(shape.programs,)](
-            student, teacher, labels, gradient, statistics, ce, kd, student.stride(0), teacher.stride(0), batch,
-            1 / tau, tau**2 if tau_squared else 1.0, *_rates(tau, tau_squared, batch), 1 / batch if alone else 1.0,
+            student, teacher, labels, gradient, statistics, ce, kd, batch, 1 / tau, tau**2 if tau_squared else 1.0,
+            *_rates(tau, tau_squared, batch), 1 / batch if alone else 1.0, student.stride(0), teacher.stride(0),
             classes, shape.rows, shape.columns, num_warps=shape.warps,
         )  # fmt: skip
     losses = (ce.view(()), kd.view(())) if alone else means(ce, kd, 1 / batch)
@@ -143,8 +145,8 @@ def _backward(
     shape = logits_tile(batch, classes)
     with device_of(student):
         _remake[(shape.programs,)](
-            student, teacher, labels, gradient, statistics, of_ce, of_kd, student.stride(0), teacher.stride(0), batch,
-            1 / tau, *rates, classes, shape.rows, shape.columns, num_warps=shape.warps,
+            student, teacher, labels, gradient, statistics, of_ce, of_kd, batch, 1 / tau, *rates, student.stride(0),
+            teacher.stride(0), classes, shape.rows, shape.columns, num_warps=shape.warps,
         )  # fmt: skip
     return [gradient]
 

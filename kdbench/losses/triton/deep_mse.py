@@ -23,7 +23,8 @@ from kdbench.losses.weighting import EPSILON
 @triton.jit
 def _kernel(
     target, heads, gradient, last, shallow,  # [B, N], L of [B, N], [L, B, N], [B], [B]
-    target_stride, strides, batch, unit, epsilon,
+    batch, unit, epsilon,
+    target_stride: tl.constexpr, strides: tl.constexpr,
     N: tl.constexpr, HEADS: tl.constexpr, ADAPTIVE: tl.constexpr, DETACH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """A sample's errors, then its gradients.
@@ -72,7 +73,7 @@ def _forward(heads: Sequence[Tensor], constants: Sequence[Tensor], adaptive: boo
     unit, _ = _split(heads[-1])
     with device_of(target):
         _kernel[(batch,)](
-            target, tuple(maps), gradient, last, shallow, target.stride(0), row_strides(maps), batch, unit, EPSILON,
+            target, tuple(maps), gradient, last, shallow, batch, unit, EPSILON, target.stride(0), row_strides(maps),
             size, len(maps), adaptive, detach, map_block(size), num_warps=MAP_WARPS,
         )  # fmt: skip
     return *means(last, shallow, 1 / batch), gradient

@@ -30,9 +30,9 @@ def _store_losses(last, shallow, of_last, of_shallow, row, batch, scale, EACH: t
 @triton.jit
 def _narrow(
     teacher, heads, gradient, last, shallow,  # [B, K], L of [B, K], [L, B, K], [programs or B], [programs]
-    teacher_stride, strides, batch, inverse_tau, factor, unit, loss_scale, epsilon,
-    K: tl.constexpr, HEADS: tl.constexpr, ADAPTIVE: tl.constexpr, DETACH: tl.constexpr, EACH: tl.constexpr,
-    ROWS: tl.constexpr, BLOCK: tl.constexpr,
+    batch, inverse_tau, factor, unit, loss_scale, epsilon,
+    teacher_stride: tl.constexpr, strides: tl.constexpr, K: tl.constexpr, HEADS: tl.constexpr,
+    ADAPTIVE: tl.constexpr, DETACH: tl.constexpr, EACH: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Rows that fit one block: each logit is read once, and the heads' slopes wait in registers for their weights."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
@@ -57,9 +57,9 @@ def _narrow(
 @triton.jit
 def _wide(
     teacher, heads, gradient, last, shallow,  # as above
-    teacher_stride, strides, batch, inverse_tau, factor, unit, loss_scale, epsilon,
-    K: tl.constexpr, HEADS: tl.constexpr, ADAPTIVE: tl.constexpr, DETACH: tl.constexpr, EACH: tl.constexpr,
-    ROWS: tl.constexpr, BLOCK: tl.constexpr,
+    batch, inverse_tau, factor, unit, loss_scale, epsilon,
+    teacher_stride: tl.constexpr, strides: tl.constexpr, K: tl.constexpr, HEADS: tl.constexpr,
+    ADAPTIVE: tl.constexpr, DETACH: tl.constexpr, EACH: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Longer rows, block by block: once for the partition sums, once for the losses, once for the gradients."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
@@ -117,8 +117,8 @@ def divergence(
     kernel = _narrow if classes <= WIDEST else _wide
     with device_of(teacher):
         kernel[(shape.programs,)](
-            teacher, tuple(heads), gradient, last, shallow, teacher.stride(0), row_strides(heads), batch, 1 / tau,
-            factor, unit, 1 / batch if alone else 1.0, EPSILON, classes, len(heads), adaptive, detach, each,
+            teacher, tuple(heads), gradient, last, shallow, batch, 1 / tau, factor, unit, 1 / batch if alone else 1.0,
+            EPSILON, teacher.stride(0), row_strides(heads), classes, len(heads), adaptive, detach, each,
             shape.rows, shape.columns, num_warps=shape.warps,
         )  # fmt: skip
     if each:
