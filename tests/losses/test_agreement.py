@@ -40,6 +40,12 @@ def test_many_classes(backend, operator):
     assert_agrees(backend, operator, arguments(operator, 17, 50_000, device=DEVICES[backend]))
 
 
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_programs_of_a_backward_pass_that_take_several_blocks(operator, monkeypatch):
+    monkeypatch.setattr("kdbench.losses.triton.blocks.MOST_PROGRAMS", 2)
+    assert_agrees("triton", operator, arguments(operator, 41, 1271, device=DEVICES["triton"]))
+
+
 @pytest.mark.parametrize("operator", ["kd", "ce_kd", "deep_kd"])
 def test_rows_in_blocks(operator, monkeypatch):
     monkeypatch.setattr(divergence, "BLOCK_BYTES", 4 * 30 * 7)

@@ -20,6 +20,9 @@ SINGLE, SINGLE_WARPS = 8192, 32
 MAP_BLOCK, MAP_WARPS = 4096, 16
 #: Elements of a program that scales gradients or adds up losses.
 FLAT_BLOCK, FLAT_WARPS = 8192, 16
+#: Most programs along an axis of a backward pass's launch, which then take several blocks each: mostly there is nothing
+#: to do, and only starting and ending programs takes time.
+MOST_PROGRAMS = 1024
 
 
 class Tile(NamedTuple):
@@ -39,6 +42,12 @@ def logits_tile(batch: int, classes: int) -> Tile:
         return Tile(rows, columns, 1, SINGLE_WARPS)
     rows = max(1, TILE // columns)
     return Tile(rows, columns, triton.cdiv(batch, rows), WARPS)
+
+
+def turns(blocks: int) -> tuple[int, int]:
+    """Programs for so many blocks of a backward pass, and how many of them each takes."""
+    programs = min(blocks, MOST_PROGRAMS)
+    return programs, triton.cdiv(blocks, programs)
 
 
 def map_block(size: int) -> int:

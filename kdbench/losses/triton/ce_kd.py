@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from kdbench.losses.fused import FusedLoss, Gradients, Inputs
-from kdbench.losses.triton.blocks import device_of, logits_tile, rows_of
+from kdbench.losses.triton.blocks import device_of, logits_tile, rows_of, turns
 from kdbench.losses.triton.scaling import means
 from kdbench.losses.triton.softmax import gap, partition, tile
 
@@ -74,21 +74,22 @@ def _remake(
     student, teacher, labels, gradient, statistics, ce, kd,  # as above, but ce and kd: upstream gradients
     batch, inverse_tau, of_ce, of_kd,
     student_stride: tl.constexpr, teacher_stride: tl.constexpr,
-    K: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
+    TURNS: tl.constexpr, K: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """The gradient for the true upstream gradients; nothing where these are the 1 that the forward pass supposed."""
     by_ce = tl.load(ce)
     by_kd = tl.load(kd)
     if (by_ce != 1.0) | (by_kd != 1.0):
-        row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-        place = tl.minimum(row, batch - 1).to(tl.int64)[:, None]
-        kept = ()
-        for number in tl.static_range(6):
-            kept = kept + (tl.load(statistics + number * batch + place),)
-        _store_gradient(
-            student + place * student_stride, teacher + place * teacher_stride, gradient + place * K,
-            tl.load(labels + place), row, batch, kept, by_ce * of_ce, by_kd * of_kd, inverse_tau, K, BLOCK,
-        )  # fmt: skip
+        for turn in range(TURNS):
+            row = (tl.program_id(0) + turn * tl.num_programs(0)) * ROWS + tl.arange(0, ROWS)
+            place = tl.minimum(row, batch - 1).to(tl.int64)[:, None]
+            kept = ()
+            for number in tl.static_range(6):
+                kept = kept + (tl.load(statistics + number * batch + place),)
+            _store_gradient(
+                student + place * student_stride, teacher + place * teacher_stride, gradient + place * K,
+                tl.load(labels + place), row, batch, kept, by_ce * of_ce, by_kd * of_kd, inverse_tau, K, BLOCK,
+            )  # fmt: skip
 
 
 def _rates(tau: float, tau_squared: bool, batch: int) -> tuple[float, float]:
@@ -143,10 +144,11 @@ def _backward(
         slope = (z / tau - soft_top - soft_log_sum).exp() - (t / tau - teacher_top - teacher_log_sum).exp()
         return [(of_ce * rates[0] * error + of_kd * rates[1] * slope).to(head.dtype)]
     shape = logits_tile(batch, classes)
+    programs, each = turns(shape.programs)
     with device_of(student):
-        _remake[(shape.programs,)](
+        _remake[(programs,)](
             student, teacher, labels, gradient, statistics, of_ce, of_kd, batch, 1 / tau, *rates, student.stride(0),
-            teacher.stride(0), classes, shape.rows, shape.columns, num_warps=shape.warps,
+            teacher.stride(0), each, classes, shape.rows, shape.columns, num_warps=shape.warps,
         )  # fmt: skip
     return [gradient]
 

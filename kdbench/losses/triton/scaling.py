@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from kdbench.losses.fused import Gradients
-from kdbench.losses.triton.blocks import FLAT_BLOCK, FLAT_WARPS, device_of
+from kdbench.losses.triton.blocks import FLAT_BLOCK, FLAT_WARPS, device_of, turns
 
 #: In float16 a gradient divided by the batch would fall under the smallest number, even where a loss scaler's upstream
 #: gradient would have lifted it. It is kept this much larger and divided when the upstream gradient is known.
@@ -68,15 +68,16 @@ def means(last: Tensor, shallow: Tensor, scale: float) -> tuple[Tensor, Tensor]:
 
 
 @triton.jit
-def _scale(gradient, of_last, of_shallow, rest, size, HEADS: tl.constexpr, BLOCK: tl.constexpr):
+def _scale(gradient, of_last, of_shallow, rest, size, HEADS: tl.constexpr, TURNS: tl.constexpr, BLOCK: tl.constexpr):
     head = tl.program_id(1)
     by = tl.where(head == HEADS - 1, tl.load(of_last), tl.load(of_shallow)) * rest
     # The forward pass has made the gradient for an upstream gradient of 1; then this launch touches nothing.
     if by != 1.0:
-        at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-        place = gradient + head.to(tl.int64) * size + at
-        x = tl.load(place, mask=at < size).to(tl.float32) * by
-        tl.store(place, x.to(gradient.dtype.element_ty), mask=at < size)
+        for turn in range(TURNS):
+            at = (tl.program_id(0) + turn * tl.num_programs(0)).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+            place = gradient + head.to(tl.int64) * size + at
+            x = tl.load(place, mask=at < size).to(tl.float32) * by
+            tl.store(place, x.to(gradient.dtype.element_ty), mask=at < size)
 
 
 def split_unit(slope: float, dtype: torch.dtype) -> tuple[float, float]:
@@ -95,8 +96,9 @@ def scaled(gradient: Tensor, upstream: Sequence[Tensor | None], rest: float, *, 
     if numbers:
         part: Any = gradient[numbers[0] : numbers[-1] + 1]
         size = gradient[0].numel()
+        programs, each = turns(triton.cdiv(size, FLAT_BLOCK))
         upstream_pair = (used[numbers[-1]], used[numbers[0]])
         with device_of(gradient):
-            grid = (triton.cdiv(size, FLAT_BLOCK), len(part))
-            _scale[grid](part, *upstream_pair, rest, size, len(part), FLAT_BLOCK, num_warps=FLAT_WARPS)
+            grid = (programs, len(part))
+            _scale[grid](part, *upstream_pair, rest, size, len(part), each, FLAT_BLOCK, num_warps=FLAT_WARPS)
     return [None if g is None else x for x, g in zip(gradient.unbind(0), used, strict=True)]
