@@ -54,7 +54,7 @@ class CudaLanes:
         # Memory is shared with a graph that lives: PyTorch takes no capture into the pool of graphs that are gone while
         # something of theirs, such as the gradients of a member that left, is still there; nor of one that failed.
         last, self._last = self._last(), lambda: None
-        pool = last.pool() if last else None
+        pool = last.pool() if last else torch.cuda.graph_pool_handle()
         reason: Exception | None = None
         # The outer context because a capture that fails to end may leave its own stream the current one.
         outside = torch.cuda.stream(torch.cuda.current_stream(self._device))
@@ -67,10 +67,22 @@ class CudaLanes:
                     reason = error
                     raise
         except Exception as error:
+            self._leave(pool)
             # Ending a broken capture raises once more, and hides why it broke: want of memory must stay just that.
             raise reason or error from None
         self._last = weakref.ref(graph)
         return graph.replay
+
+    def _leave(self, pool: tuple[int, int]) -> None:
+        """Have PyTorch's allocator leave a capture that could not be ended.
+
+        Before pytorch#180395 (in 2.11 and 2.12) it stays there, and then refuses to empty its cache, with which every
+        capture of the process begins.
+        """
+        device = self._trunk.device_index
+        with contextlib.suppress(RuntimeError):  # it is not there
+            torch._C._cuda_endAllocateToPool(device, pool)
+            torch._C._cuda_releasePool(device, pool)
 
     def side_by_side(self, pieces: Sequence[Work]) -> None:
         trunk = torch.cuda.current_stream(self._device)

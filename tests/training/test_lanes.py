@@ -13,7 +13,7 @@ class Stream:
     """Notes whom it waits for; `broken` streams cannot be waited for, as those of a broken capture."""
 
     def __init__(self, name):
-        self.name, self.waited, self.broken = name, [], False
+        self.name, self.waited, self.broken, self.device_index = name, [], False, 0
 
     def wait_stream(self, other):
         if other.broken:
@@ -31,8 +31,10 @@ class Graph:
 
 @pytest.fixture
 def cuda(monkeypatch):
-    """A stand-in for what lanes use of `torch.cuda`; `current` is its current stream."""
-    fake = SimpleNamespace(current=Stream("outside"), made=[], pools=[])
+    """A stand-in for what lanes use of `torch.cuda`: `current` is its current stream, and `open` and `held` are the
+    pools that its allocator serves captures from, and those that it has not released.
+    """
+    fake = SimpleNamespace(current=Stream("outside"), made=[], pools=[], open=[], held=[])
 
     def new(device):
         fake.made.append(Stream(f"stream {len(fake.made)}"))
@@ -48,8 +50,11 @@ def cuda(monkeypatch):
 
     @contextlib.contextmanager
     def graph(graph, pool, stream, capture_error_mode):
+        assert not fake.open, "captures_underway.empty() INTERNAL ASSERT FAILED"
         fake.current = stream
         fake.pools.append(pool)
+        fake.open.append(pool)
+        fake.held.append(pool)
         try:
             yield
         except Exception:
@@ -57,6 +62,12 @@ def cuda(monkeypatch):
                 lane.broken = True
             raise RuntimeError("operation failed due to a previous error during capture")  # noqa: B904
         fake.current = None
+        fake.open.remove(pool)
+
+    def end(device, pool):
+        if pool not in fake.open:
+            raise RuntimeError("endAllocatePool: not currently recording to mempool_id")
+        fake.open.remove(pool)
 
     for name, value in {
         "Stream": new,
@@ -64,8 +75,11 @@ def cuda(monkeypatch):
         "stream": stream,
         "CUDAGraph": Graph,
         "graph": graph,
+        "graph_pool_handle": lambda: f"new pool {len(fake.pools)}",
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", end)
+    monkeypatch.setattr(torch._C, "_cuda_releasePool", lambda device, pool: fake.held.remove(pool))
     return fake
 
 
@@ -84,13 +98,23 @@ def test_graphs_share_the_memory_of_one_that_lives_and_of_no_other(cuda):
     lanes = CudaLanes(torch.device("cuda"), 1)
     first = lanes.capture(lambda: None, [])
     second = lanes.capture(lambda: None, [])
-    assert cuda.pools == [None, f"pool {id(first.__self__)}"]
+    assert cuda.pools == ["new pool 0", f"pool {id(first.__self__)}"]
     del first, second
     third = lanes.capture(lambda: None, [])
     with pytest.raises(torch.OutOfMemoryError):
         lanes.capture(_want, [])
     lanes.capture(lambda: None, [])
-    assert cuda.pools[2:] == [None, f"pool {id(third.__self__)}", None]
+    assert cuda.pools[2:] == ["new pool 2", f"pool {id(third.__self__)}", "new pool 4"]
+
+
+def test_the_allocator_leaves_a_capture_that_cannot_be_ended(cuda):
+    """As PyTorch 2.11 does not by itself: it would take no further capture."""
+    lanes = CudaLanes(torch.device("cuda"), 1)
+    first = lanes.capture(lambda: None, [])
+    with pytest.raises(torch.OutOfMemoryError):
+        lanes.capture(_want, [])
+    assert not cuda.open and cuda.held == ["new pool 0"]
+    lanes.capture(first, [])
 
 
 def test_lanes_are_joined_after_an_error(cuda):
