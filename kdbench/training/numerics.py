@@ -10,7 +10,8 @@ import torch
 
 from kdbench.recipe import Precision
 
-#: cuBLAS gives the same bits on every stream only with a workspace of its own; read when its first handle is made.
+#: cuBLAS gives the same bits on every stream only with a workspace of its own. It reads this when its first handle is
+#: made, and PyTorch when it first multiplies, whether deterministically or not: later in the process is too late.
 CUBLAS_WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
@@ -24,8 +25,7 @@ def numerics(precision: Precision, deterministic: bool = False) -> Iterator[None
     tf32 = precision == "tf32"
     products = torch.get_float32_matmul_precision()
     exact = torch.are_deterministic_algorithms_enabled()
-    if deterministic:
-        os.environ.setdefault(*CUBLAS_WORKSPACE)
+    os.environ.setdefault(*CUBLAS_WORKSPACE)
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.use_deterministic_algorithms(deterministic)
     try:

@@ -10,7 +10,7 @@ from kdbench.training.checkpoint import Progress, load_checkpoint, read_checkpoi
 from kdbench.training.concurrency import make_step
 from kdbench.training.evaluation import evaluate
 from kdbench.training.lanes import CudaLanes, Lanes
-from kdbench.training.numerics import CUBLAS_WORKSPACE, numerics
+from kdbench.training.numerics import numerics
 from kdbench.training.step import EagerStep, GraphedStep, Lockstep, Step
 from tests.gpu import CPU, CUDA, DEVICES, needs_gpu
 from tests.training.lanes import FakeLanes
@@ -18,12 +18,6 @@ from tests.training.support import noise_dataset
 from tests.training.test_step import METHODS, lockstep
 
 STUDENTS = METHODS[:4]
-
-
-@pytest.fixture(autouse=True)
-def workspace(monkeypatch):
-    """cuBLAS reads it when its first handle is made, which may be in a test that is not deterministic."""
-    monkeypatch.setenv(*CUBLAS_WORKSPACE)
 
 
 def lanes_of(device: torch.device, count: int) -> Lanes:

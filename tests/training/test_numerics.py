@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 import torch
 
 from kdbench.training.numerics import numerics
@@ -27,13 +28,19 @@ def test_fast_by_default_and_tf32_only_where_the_recipe_says_so():
     assert state() == before
 
 
-def test_deterministic(monkeypatch):
-    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+def test_deterministic():
     before = state()
     with numerics("bf16", deterministic=True):
         assert state() == ("highest", True, True, False, False)
-        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     assert state() == before
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_what_is_read_once_is_set_before_a_deterministic_training_needs_it(monkeypatch, deterministic):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    with numerics("fp32", deterministic):
+        pass
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
 def test_put_back_after_an_error():
