@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from kdbench.training.concurrency import fastest, make_step, remembered
@@ -27,6 +28,29 @@ def test_fastest_of_the_powers_of_two():
     assert fastest(work, build, seconds) == 2
     assert tried == [1, 2, 4]
     for member, state in zip(work.members, before, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(member.snapshot(), state, strict=True))
+
+
+@pytest.mark.parametrize("fitting", [0, 1, 2])
+def test_no_more_lanes_than_memory_has_room_for(fitting):
+    """Want of memory on one lane is that of the cohort, which is then split."""
+    work = lockstep("kd", "sp", "at", "pkt")
+    members, before = list(work.members), [member.snapshot() for member in work.members]
+
+    def build(count):
+        def want(capture):
+            if count > fitting:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+
+        return GraphedStep(work, FakeLanes(want))
+
+    if fitting:
+        assert fastest(work, build, lambda step: 1.0) == 1
+    else:
+        with pytest.raises(torch.OutOfMemoryError):
+            fastest(work, build, lambda step: 1.0)
+    assert work.members == members
+    for member, state in zip(members, before, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(member.snapshot(), state, strict=True))
 
 
