@@ -82,6 +82,11 @@ class PlainLoop:
 
     def __call__(self) -> None:
         """One step."""
+        # PyTorch's default would let a GPU's convolutions round to TF32.
+        with numerics("fp32"):
+            self._train()
+
+    def _train(self) -> None:
         member = self._member
         images, labels, index = (part.to(self._device, non_blocking=True) for part in next(self._batches))
         drawn = {} if member.generator is None else {"generator": member.generator}

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from kdbench.bench.timing import seconds_of
 from kdbench.bench.train import peak, run_training
 from kdbench.bench.train_data import dataset_or_noise, noise
-from kdbench.bench.train_loops import Setting
+from kdbench.bench.train_loops import PlainLoop, Setting
 from kdbench.bench.train_report import render, to_json
 from kdbench.cli.main import app
 from kdbench.data.dataset import DatasetInfo
@@ -50,6 +50,20 @@ def test_a_cohort_saves_the_teachers_passes_of_one_seed(result, setting):
     teacher = forward_flops(setting.registry.architecture("resnet14").build(4), 8) * 8
     alone = rows["plain loop, all"].flops + rows["plain loop, kd"].flops
     assert rows["cohort of 4"].flops == alone - teacher
+
+
+def test_the_plain_loop_is_in_float32_as_its_table_says(setting, monkeypatch):
+    assert torch.backends.cudnn.allow_tf32, "PyTorch's own default"
+    loop = PlainLoop(setting, "student", setting.frozen_teacher(torch.contiguous_format))
+    inner, seen = loop._member.method.terms, []
+
+    def terms(*inputs):
+        seen.append(torch.backends.cudnn.allow_tf32)
+        return inner(*inputs)
+
+    monkeypatch.setattr(loop._member.method, "terms", terms)
+    loop()
+    assert seen == [False]
 
 
 def test_students_per_hour(result):
