@@ -9,7 +9,8 @@ import torch
 
 #: Bytes copied to measure a device's bandwidth: far beyond the caches.
 COPY_BYTES = {"cpu": 2**28, "cuda": 2**31}
-
+#: Clock cycles of a GPU, some 0.2 ms, in which the host launches a graph and records two events.
+LAUNCH_CYCLES = 400_000
 
 #: glibc's names for the size from which freed memory goes back to the system, and the size that is mapped by itself.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -42,13 +43,19 @@ class Timing:
         return cls(median.item(), low.item(), high.item())
 
 
-def seconds_of(call: Callable[[], object], device: torch.device) -> float:
-    """How long one call takes: by the clock on a CPU, between two events on CUDA."""
+def seconds_of(call: Callable[[], object], device: torch.device, *, queued: bool = False) -> float:
+    """How long one call takes: by the clock on a CPU, between two events on CUDA.
+
+    An idle GPU waits for the call to be launched, which then counts. With `queued` it is kept busy until then, and only
+    its own time is told.
+    """
     if device.type == "cpu":
         start = time.perf_counter()
         call()
         return time.perf_counter() - start
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    if queued:
+        torch.cuda._sleep(LAUNCH_CYCLES)  # type: ignore[no-untyped-call]
     begin.record()
     call()
     end.record()

@@ -10,7 +10,7 @@ from kdbench.bench import kernels
 from kdbench.bench.cases import LARGE, MEDIUM, PAIR, PAPER, Case
 from kdbench.bench.kernels import run_kernels
 from kdbench.bench.report import compare, load, measured_on, render, to_json
-from kdbench.bench.timing import Timing
+from kdbench.bench.timing import Timing, seconds_of
 from kdbench.errors import UserError
 
 CASES = [Case("ce_kd", 4, 5), Case("deep_mse", 4, 0, (2, 3, 3)), Case(PAIR, 4, 5, (2, 3, 3))]
@@ -26,6 +26,29 @@ def result():
 @pytest.fixture
 def saved(result):
     return json.loads(to_json(result, "cpu"))
+
+
+def test_a_replayed_graph_is_launched_while_the_device_is_busy(monkeypatch):
+    log = []
+
+    class Event:
+        def __init__(self, enable_timing):
+            pass
+
+        def record(self):
+            log.append("event")
+
+        def synchronize(self):
+            log.append("wait")
+
+        def elapsed_time(self, other):
+            return 2.0
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "_sleep", lambda cycles: log.append("busy"))
+    for queued in (False, True):
+        assert seconds_of(lambda: log.append("call"), torch.device("cuda"), queued=queued) == 2e-3
+    assert log == ["event", "call", "event", "wait", "busy", "event", "call", "event", "wait"]
 
 
 def test_bytes_are_inputs_and_gradients_once():
