@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,6 +86,8 @@ def remembered(kind: str, measure: Callable[[], int], cache: Path = CACHE) -> in
         known = {}
     if kind not in known:
         known[kind] = measure()
-        with contextlib.suppress(NotWritten, RuntimeError):
+        try:
             write_atomically(cache.expanduser(), json.dumps(known, indent=1).encode())
+        except (NotWritten, RuntimeError) as refused:
+            logging.getLogger(__name__).warning("%s; the next run measures anew", refused)
     return known[kind]

@@ -71,6 +71,12 @@ def test_remembered(tmp_path):
     assert remembered("a", lambda: 1, cache) == 1
 
 
+def test_a_home_that_cannot_be_written_to_is_no_error(tmp_path, caplog):
+    (tmp_path / "file").touch()
+    assert remembered("a", lambda: 4, tmp_path / "file" / "concurrency.json") == 4
+    assert "the next run measures anew" in caplog.text
+
+
 def test_cpu_trains_eagerly():
     assert isinstance(make_step(lockstep("kd"), CPU, 0), EagerStep)
 
