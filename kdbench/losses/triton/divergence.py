@@ -38,11 +38,17 @@ def _narrow(
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     # Rows beyond the batch repeat its last one: finite numbers that are never stored.
     place = tl.minimum(row, batch - 1).to(tl.int64)[:, None]
-    log_p, p = softmax(tile(teacher + place * teacher_stride, 0, inverse_tau, K, BLOCK))
+    # All are loaded before the first is reduced: no load passes a reduction's barriers, and each would wait for the
+    # memory by itself.
+    target = tile(teacher + place * teacher_stride, 0, inverse_tau, K, BLOCK)
+    tiles = ()
+    for head in tl.static_range(HEADS):
+        tiles = tiles + (tile(heads[head] + place * strides[head], 0, inverse_tau, K, BLOCK),)
+    log_p, p = softmax(target)
     losses = ()
     slopes = ()
     for head in tl.static_range(HEADS):
-        log_q, q = softmax(tile(heads[head] + place * strides[head], 0, inverse_tau, K, BLOCK))
+        log_q, q = softmax(tiles[head])
         losses = losses + (gap(p, log_p, log_q, 0, K, BLOCK) * factor,)
         slopes = slopes + (q - p,)
     rates, value = head_rates(losses, epsilon, HEADS, ADAPTIVE, DETACH)
