@@ -54,10 +54,13 @@ def _kernel(
     for done in range(0, N, BLOCK):
         at = (N - 1) // BLOCK * BLOCK - done + tl.arange(0, BLOCK)
         t = tl.load(target + at, mask=at < N, other=0.0).to(tl.float32)
+        # All are loaded before the first is stored: no load passes a store, which may be to the same place.
+        maps = ()
         for head in tl.static_range(HEADS):
-            f = tl.load(heads[head] + sample * strides[head] + at, mask=at < N, other=0.0).to(tl.float32)
+            maps = maps + (tl.load(heads[head] + sample * strides[head] + at, mask=at < N, other=0.0).to(tl.float32),)
+        for head in tl.static_range(HEADS):
             out = gradient + (head * tl.cast(batch, tl.int64) + sample) * N + at
-            tl.store(out, ((f - t) * (rates[head] * unit)).to(gradient.dtype.element_ty), mask=at < N)
+            tl.store(out, ((maps[head] - t) * (rates[head] * unit)).to(gradient.dtype.element_ty), mask=at < N)
 
 
 def _split(head: Tensor) -> tuple[float, float]:
