@@ -22,6 +22,7 @@ from kdbench.store.store import Store
 from kdbench.training.diagnosis import diagnose as diagnose_run
 from kdbench.training.diagnosis import diagnoses
 from kdbench.training.member import method_of
+from kdbench.training.numerics import numerics
 
 
 def diagnose(
@@ -60,7 +61,8 @@ def diagnose(
     files = dict(imported_teachers(teacher or [], registry).values())
     where = resolve_device(device)
     member, taught_by = reopen(record, store, registry, loaded, where, files)
-    found = diagnose_run(member, taught_by, loaded, torch.arange(len(loaded.train.labels)), where)
+    with numerics(record.run.recipe.precision):
+        found = diagnose_run(member, taught_by, loaded, torch.arange(len(loaded.train.labels)), where)
     if values:
         found = {name: found[name] for name in chosen("--values", values, tuple(found))}
     if as_json:

@@ -30,6 +30,7 @@ from kdbench.store.store import Store
 from kdbench.store.weights import load_weights, save_weights
 from kdbench.store.zoo import read_zoo_checkpoint
 from kdbench.training.evaluation import evaluate
+from kdbench.training.numerics import numerics
 
 app = typer.Typer(help="Train, import and list teachers.", no_args_is_help=True)
 
@@ -118,7 +119,9 @@ def import_(
     else:
         chosen = resolve_device(device)
         loaded = source.load(data_dir)
-        top1, _ = evaluate(model.to(chosen), loaded, loaded.test.to(chosen), load_recipe("crd240").autocast)
+        recipe = load_recipe("crd240")
+        with numerics(recipe.precision):
+            top1, _ = evaluate(model.to(chosen), loaded, loaded.test.to(chosen), recipe.autocast)
         print(f"{network.name} on {loaded.info.name}: {top1:.2f} % top-1")
         metadata[f"top1 {loaded.info.name}"] = repr(top1)
     digest = save_weights(tensors, target, network.name, num_classes, metadata)

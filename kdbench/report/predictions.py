@@ -22,6 +22,7 @@ from kdbench.store.store import Store
 from kdbench.store.weights import load_weights
 from kdbench.training.evaluation import EVAL_BATCH, forward
 from kdbench.training.member import Member
+from kdbench.training.numerics import numerics
 
 #: Bins of equal width over the confidence, as Guo et al. (ICML 2017) use them.
 BINS = 15
@@ -93,7 +94,8 @@ class Predictor:
         """Logits of the test set in the run's precision, [N, K] float32 on the CPU."""
         data = self._dataset
         batches = eval_batches(data.test, data.mean, data.std, EVAL_BATCH, self._device)
-        return torch.cat([forward(network, images, run.recipe.autocast).float().cpu() for images, _ in batches])
+        with numerics(run.recipe.precision):
+            return torch.cat([forward(network, images, run.recipe.autocast).float().cpu() for images, _ in batches])
 
     def _calibration_error(self, logits: Tensor) -> float:
         error = self._metrics.multiclass_calibration_error(

@@ -3,9 +3,13 @@
 import contextlib
 import io
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
+
+import torch
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from kdbench.cli.main import main
 
@@ -49,3 +53,19 @@ def tiny_grid(folder: Path, text: str = TINY_GRID) -> Path:
     path = folder / "tiny.yaml"
     path.write_text(text)
     return path
+
+
+@contextlib.contextmanager
+def convolutions() -> Iterator[set[bool]]:
+    """Of the convolutions made inside: whether they may round to TF32 on a GPU, which PyTorch allows by default."""
+    seen: set[bool] = set()
+
+    def look(module, inputs):
+        if isinstance(module, torch.nn.Conv2d) and inputs[0].device.type != "meta":
+            seen.add(torch.backends.cudnn.allow_tf32)
+
+    hook = register_module_forward_pre_hook(look)
+    try:
+        yield seen
+    finally:
+        hook.remove()

@@ -13,7 +13,7 @@ from kdbench.execution.staleness import Present
 from kdbench.plugins import load_plugins
 from kdbench.selection import load_grid
 from kdbench.store.store import Store
-from tests.cli.support import TINY_GRID, kdbench, tiny_grid
+from tests.cli.support import TINY_GRID, convolutions, kdbench, tiny_grid
 from tests.report.fabricate import expansion_of, fabricate
 
 
@@ -74,8 +74,10 @@ def kept(tmp_path_factory):
 def test_a_run_s_diagnostics_over_the_whole_training_set(kept, tmp_path):
     store, records = kept
     record = records["dskd"]
-    done = kdbench("diagnose", record.id, "--results", store.root, "-o", tmp_path, "--json", "--format", "svg,png")
+    with convolutions() as rounded:
+        done = kdbench("diagnose", record.id, "--results", store.root, "-o", tmp_path, "--json", "--format", "svg,png")
     assert done.code == 0, done.err
+    assert rounded == {False}, "the run's precision is fp32"
     told = json.loads(done.out)
     assert told["images"] == 1000 and set(told["values"]) == set(record.curve[-1].diagnostics)
     for kind in ("KD", "F"):

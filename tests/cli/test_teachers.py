@@ -9,7 +9,7 @@ import torch
 from kdbench import create_model
 from kdbench.execution.local import Summary, execute
 from tests.architectures.reference import expand, fill, reference
-from tests.cli.support import kdbench, tiny_grid
+from tests.cli.support import convolutions, kdbench, tiny_grid
 
 SHORT = ["--set", "recipe.epochs=1", "--set", "recipe.max_steps=2", "--set", "recipe.augmentation.crop_padding=1"]
 
@@ -75,9 +75,10 @@ def test_import_measures_where_the_data_are_and_a_grid_uses_it(tmp_path):
     source = zoo_checkpoint(tmp_path / "zoo.pth", classes=10)
     target = tmp_path / "teacher.safetensors"
     words = ["--arch", "resnet8", "--num-classes", 10, "-o", target, "--dataset", "digits"]
-    result = kdbench("teachers", "import", source, *words)
+    with convolutions() as rounded:
+        result = kdbench("teachers", "import", source, *words)
     assert result.code == 0, result.err
-    assert "resnet8 on digits: " in result.out
+    assert "resnet8 on digits: " in result.out and rounded == {False}
     grid = tiny_grid(tmp_path)
     words = ["--methods", "kd", "--pairs", "resnet8:resnet8", "--seeds", "0", "--teacher", f"resnet8={target}"]
     run = kdbench("run", "--grid", grid, *words, "--results", tmp_path / "results", "--workers", 1)
