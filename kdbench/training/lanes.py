@@ -12,6 +12,13 @@ import torch
 Work = Callable[[], None]
 
 
+def lacks_memory(error: Exception) -> bool:
+    """Whether memory is what is wanting: PyTorch's own, or what CUDA takes beside it for graphs, code and libraries."""
+    said = str(error)
+    beside = isinstance(error, RuntimeError) and ("out of memory" in said or "STATUS_ALLOC_FAILED" in said)
+    return beside or isinstance(error, torch.OutOfMemoryError)
+
+
 class Lanes(Protocol):
     """Where the members of a cohort compute side by side. All work is given in order and done in that order on a lane;
     the n-th piece goes to the same lane every time.
@@ -69,7 +76,10 @@ class CudaLanes:
         except Exception as error:
             self._leave(pool)
             # Ending a broken capture raises once more, and hides why it broke: want of memory must stay just that.
-            raise reason or error from None
+            why = reason or error
+            if lacks_memory(why) and not isinstance(why, torch.OutOfMemoryError):
+                raise torch.OutOfMemoryError(str(why)) from why
+            raise why from None
         self._last = weakref.ref(graph)
         return graph.replay
 

@@ -17,7 +17,7 @@ from kdbench.data.batches import Batches
 from kdbench.method import Batch
 from kdbench.model import FEATURES, Outputs
 from kdbench.places import exits_refused
-from kdbench.training.lanes import Lanes, Work
+from kdbench.training.lanes import Lanes, Work, lacks_memory
 from kdbench.training.member import FrozenTeacher, Member, refusal, teacher_outputs
 
 #: Steps before a capture: libraries choose their algorithms and allocate their workspaces in the first ones.
@@ -206,6 +206,8 @@ def attempt(member: Member, update: Work) -> Faults:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
+        if lacks_memory(error):
+            raise torch.OutOfMemoryError(str(error)) from error
         return [(member, error)]
     return []
 

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from kdbench.training.lanes import CudaLanes
+from kdbench.training.lanes import CudaLanes, lacks_memory
+from kdbench.training.step import attempt
 
 
 class Stream:
@@ -92,6 +93,22 @@ def test_a_broken_capture_says_why_it_broke_and_leaves_the_stream_as_it_was(cuda
     with pytest.raises(torch.OutOfMemoryError):
         lanes.capture(lambda: lanes.side_by_side([lambda: None, _want]), [])
     assert cuda.current is outside
+
+
+@pytest.mark.parametrize(
+    "said", ["CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"]
+)
+def test_memory_that_cuda_takes_beside_pytorch_is_memory_too(cuda, said):
+    """As a graph does when it is made out of a capture."""
+
+    def fail():
+        raise RuntimeError(said)
+
+    with pytest.raises(torch.OutOfMemoryError, match="CUDA error"):
+        CudaLanes(torch.device("cuda"), 1).capture(fail, [])
+    with pytest.raises(torch.OutOfMemoryError, match="CUDA error"):
+        attempt(None, fail)
+    assert not lacks_memory(RuntimeError("the size of tensor a must match")) and not lacks_memory(ValueError(said))
 
 
 def test_graphs_share_the_memory_of_one_that_lives_and_of_no_other(cuda):
