@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch._inductor import config as inductor_config
 
 from kdbench.errors import UserError
 from kdbench.losses import kd
@@ -37,7 +38,7 @@ def test_the_variable_names_it(monkeypatch):
     monkeypatch.setenv("KDBENCH_LOSS_BACKEND", "inductor")
     compiled = []
     monkeypatch.setattr("kdbench.losses.fused._compile", lambda name, passed: compiled.append(name) or passed)
-    monkeypatch.setattr("kdbench.losses.analytic.kd._loss", _unregistered("kd"))
+    monkeypatch.setattr("kdbench.losses.analytic.kd._loss", _unregistered())
     student, teacher = arguments("kd", 3, 4)
     kd(student, teacher).backward()
     assert student.grad is not None and compiled == ["analytic_kd"] * 2
@@ -51,15 +52,18 @@ def test_inside_a_callers_compile_it_is_refused(monkeypatch):
 
 
 def test_without_a_compiler_it_is_an_error(monkeypatch):
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/no/such/compiler"))
-    monkeypatch.setattr("kdbench.losses.analytic.kd._loss", _unregistered("kd"))
-    with pytest.raises(UserError, match=r"cannot make analytic_kd: .*compiler.*unset KDBENCH_LOSS_BACKEND") as caught:
+    monkeypatch.setattr("kdbench.losses.analytic.kd._loss", _unregistered())
+    missing = inductor_config.patch({"cpp.cxx": (None, "/no/such/compiler")})
+    with (
+        missing,
+        pytest.raises(UserError, match=r"cannot make analytic_kd: .*compiler.*unset KDBENCH_LOSS_BACKEND") as caught,
+    ):
         implementation("inductor", "kd")(*arguments("kd", 7, 11))
     assert "\n" not in str(caught.value)
 
 
-def _unregistered(operator):
-    """The operator's loss with nothing compiled yet, and without registering its operator once more."""
+def _unregistered():
+    """`kd`'s loss with nothing compiled yet, and without registering its operator once more."""
     from kdbench.losses.analytic.kd import _loss
 
     fresh = object.__new__(FusedLoss)

@@ -19,10 +19,11 @@ def divergences(heads: Sequence[Tensor], teacher: Tensor, tau: float | Tensor) -
     S/τ is the gradient of D. `tau` is a number or a tensor [B].
     """
     dtype = accumulation_type(teacher, *heads)
+    if torch.compiler.is_compiling():
+        return _formula(heads, teacher, tau, dtype)
     batch, classes = teacher.shape
     rows = max(1, BLOCK_BYTES // ((len(heads) + 1) * classes * dtype.itemsize))
-    fused = teacher.device.type != "cpu" or torch.compiler.is_compiling()  # the operators take few passes or one
-    if rows >= batch or fused:
+    if rows >= batch or teacher.device.type != "cpu":
         return _block(heads, teacher, tau, dtype)
     losses, slopes = (teacher.new_empty(len(heads), batch, *more, dtype=dtype) for more in ((), (classes,)))
     for first in range(0, batch, rows):
@@ -44,3 +45,14 @@ def _block(heads: Sequence[Tensor], teacher: Tensor, tau: float | Tensor, dtype:
     gaps = torch.sub(of_teacher, of_heads, out=buffer[:-1])
     logs.exp_()
     return gaps.mul_(of_teacher).sum(dim=2), of_heads.sub_(of_teacher)
+
+
+def _formula(
+    heads: Sequence[Tensor], teacher: Tensor, tau: float | Tensor, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """The same as it is written, which Inductor fuses; a buffer that operators share would hold it up."""
+    scale = tau.unsqueeze(1) if isinstance(tau, Tensor) else tau
+    of_teacher, *of_heads = (log_softmax(x.to(dtype) / scale, dim=1) for x in (teacher, *heads))
+    p = of_teacher.exp()
+    losses = torch.stack([(p * (of_teacher - log_q)).sum(dim=1) for log_q in of_heads])
+    return losses, torch.stack([log_q.exp() - p for log_q in of_heads])
