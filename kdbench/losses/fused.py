@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import Any, NamedTuple, Protocol
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,12 +12,13 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from kdbench.errors import UserError
 
 Gradients = list[Tensor | None]
+T = TypeVar("T")
 
 
 class Backward(Protocol):
     """Gradients of the heads from what the forward pass kept and one upstream gradient a loss (None: unused).
 
-    `in_place` allows it to turn `kept` into the result; otherwise it is made of plain operators, which Inductor fuses.
+    `in_place` has it turn `kept` into the result; otherwise it leaves them alone, as a registered operator's must.
     """
 
     def __call__(
@@ -42,7 +43,7 @@ class Passes(NamedTuple):
     """Both passes of a loss, as eager mode calls them."""
 
     forward: Callable[..., tuple[Any, ...]]
-    backward: Callable[..., Gradients]
+    backward: Backward
 
 
 @dataclass(frozen=True)
@@ -71,19 +72,14 @@ class FusedLoss:
     ) -> tuple[Tensor, ...]:
         if torch.compiler.is_compiling():
             return self.operator(list(heads), list(constants), *options)[: self.losses]
-        passes = self._compiled if compiled else self._eager
+        passes = self._compiled if compiled else Passes(self.forward, self.backward)
         outputs: tuple[Tensor, ...] = _Eager.apply(self, passes, constants, options, *heads)
         return outputs
 
     @cached_property
-    def _eager(self) -> Passes:
-        return Passes(self.forward, partial(self.backward, in_place=True))
-
-    @cached_property
     def _compiled(self) -> Passes:
         # What is compiled is each loss's own function: Dynamo counts its versions by the code that it is given.
-        forward, backward = (_compile(self.name, x) for x in (self.forward, self.backward))
-        return Passes(forward, partial(backward, in_place=False))
+        return Passes(_compile(self.name, self.forward), _compile(self.name, self.backward))
 
 
 class _Eager(torch.autograd.Function):
@@ -113,16 +109,16 @@ class _Eager(torch.autograd.Function):
             # The first backward pass handed its buffers over as gradients; with retain_graph they are made again.
             kept = passes.forward(inputs.heads, inputs.constants, *ctx.options)[ctx.loss.losses :]
         ctx.kept = None
-        return None, None, None, None, *passes.backward(kept, upstream, inputs, ctx.options)
+        return None, None, None, None, *passes.backward(kept, upstream, inputs, ctx.options, in_place=True)
 
 
-def _compile(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def _compile(name: str, function: Callable[..., T]) -> Callable[..., T]:
     """`function` through `torch.compile`, without its silent returns to eager mode."""
     from torch._dynamo.exc import TorchDynamoException  # takes seconds to import, which only this way should pay
 
     compiled = torch.compile(function, fullgraph=True)
 
-    def call(*arguments: Any, **switches: bool) -> Any:
+    def call(*arguments: Any, **switches: bool) -> T:
         try:
             return compiled(*arguments, **switches)
         except TorchDynamoException as error:

@@ -11,10 +11,10 @@ from kdbench.losses.fused import FusedLoss, Gradients, Inputs
 from kdbench.losses.precision import accumulation_type
 
 
-def _forward(heads: Sequence[Tensor], constants: Sequence[Tensor], tau: float, tau_squared: bool) -> tuple[Tensor, ...]:
+def _forward(heads: Sequence[Tensor], constants: Sequence[Tensor], tau: float, tau_squared: bool) -> tuple[Any, ...]:
     teacher, labels = constants
     losses, slopes = divergences(heads, teacher, tau)
-    log_q = log_softmax(heads[0].to(slopes.dtype), dim=1)
+    log_q = log_softmax(heads[0].to(losses.dtype), dim=1)
     at = labels.unsqueeze(1)
     chosen = log_q.gather(1, at)
     ce = chosen.mean().neg_()
@@ -39,7 +39,7 @@ def _backward(
     in_place: bool,
 ) -> Gradients:
     (errors, slopes), (of_ce, of_kd), (head,), (tau, tau_squared) = kept, upstream, inputs.heads, options
-    slope = slopes.squeeze(0)
+    (slope,) = slopes
     multiply = Tensor.mul_ if in_place else Tensor.mul
     parts = []
     if of_ce is not None:

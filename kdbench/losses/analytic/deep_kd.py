@@ -17,7 +17,7 @@ def _factor(tau: float, tau_squared: bool) -> float:
 
 def _forward(
     heads: Sequence[Tensor], constants: Sequence[Tensor], tau: float, tau_squared: bool, *weighting: bool
-) -> tuple[Tensor, ...]:
+) -> tuple[Any, ...]:
     losses, slopes = divergences(heads, constants[0], tau)
     last, shallow, rates = combine(losses.mul_(_factor(tau, tau_squared)), *weighting)
     return last, shallow, slopes, rates
@@ -38,7 +38,7 @@ def _backward(
     in_place: bool,
 ) -> Gradients:
     (slopes, rates), (tau, tau_squared, *_) = kept, options
-    return gradients(slopes.unbind(0), rates, _factor(tau, tau_squared) / tau, upstream, inputs.heads, in_place)
+    return gradients(tuple(slopes), rates, _factor(tau, tau_squared) / tau, upstream, inputs.heads, in_place)
 
 
 _loss = FusedLoss(

@@ -13,7 +13,11 @@ from kdbench.losses.precision import accumulation_type
 BLOCK_BYTES = 2**22
 
 
-def divergences(heads: Sequence[Tensor], teacher: Tensor, tau: float | Tensor) -> tuple[Tensor, Tensor]:
+#: [L, B, K], or L of [B, K]: taken apart, they are the same.
+Slopes = Tensor | list[Tensor]
+
+
+def divergences(heads: Sequence[Tensor], teacher: Tensor, tau: float | Tensor) -> tuple[Tensor, Slopes]:
     """(D, S) of L heads' logits [B, K]: D [L, B] = kl_i(p_T^τ ‖ p_l^τ), S [L, B, K] = softmax(z_l/τ) − softmax(z_T/τ).
 
     S/τ is the gradient of D. `tau` is a number or a tensor [B].
@@ -49,10 +53,10 @@ def _block(heads: Sequence[Tensor], teacher: Tensor, tau: float | Tensor, dtype:
 
 def _formula(
     heads: Sequence[Tensor], teacher: Tensor, tau: float | Tensor, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, list[Tensor]]:
     """The same as it is written, which Inductor fuses; a buffer that operators share would hold it up."""
     scale = tau.unsqueeze(1) if isinstance(tau, Tensor) else tau
     of_teacher, *of_heads = (log_softmax(x.to(dtype) / scale, dim=1) for x in (teacher, *heads))
     p = of_teacher.exp()
     losses = torch.stack([(p * (of_teacher - log_q)).sum(dim=1) for log_q in of_heads])
-    return losses, torch.stack([log_q.exp() - p for log_q in of_heads])
+    return losses, [log_q.exp() - p for log_q in of_heads]

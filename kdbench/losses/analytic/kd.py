@@ -13,7 +13,7 @@ from kdbench.losses.reduction import Reduction
 
 def _forward(
     heads: Sequence[Tensor], constants: Sequence[Tensor], tau: float | None, tau_squared: bool, mean: bool
-) -> tuple[Tensor, ...]:
+) -> tuple[Any, ...]:
     temperature = constants[1] if tau is None else tau
     losses, slopes = divergences(heads, constants[0], temperature)
     if tau_squared:
@@ -45,7 +45,7 @@ def _backward(
     if mean:
         scale = scale / len(head)
     rows = scale.unsqueeze(1) if scale.dim() else scale
-    slope = kept[0].squeeze(0)
+    (slope,) = kept[0]
     return [(slope.mul_ if in_place else slope.mul)(rows).to(head.dtype)]
 
 
