@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast, get_args
 
 import torch
 from torch import Tensor, nn
+
+from kdbench.errors import UserError
 
 Feature = Literal["logits", "stages", "final_map", "embedding"]
 FEATURES: tuple[Feature, ...] = get_args(Feature)
@@ -190,22 +193,37 @@ class Architecture:
     zoo_keys: tuple[tuple[str, str], ...] = ()
 
     def build(self, num_classes: int) -> StagedModel:
-        """A freshly initialised network with `num_classes` outputs."""
-        model = self.builder(num_classes)
+        """A freshly initialised network with `num_classes` outputs. Raises `UserError` where the builder does not."""
+        with self._asked(f"be built for {num_classes} classes"):
+            model = self.builder(num_classes)
         model.rebuild = lambda: self.build(num_classes)
         return model
 
     @functools.cache  # noqa: B019 (plugins offer a few architectures, for as long as the process lives)
     def shapes(self, num_classes: int, input_size: int) -> Shapes:
-        """Feature sizes for square images of `input_size` pixels, by one forward pass without data or memory."""
+        """Feature sizes for square images of `input_size` pixels, by one forward pass without data or memory.
+
+        Raises `UserError` where the network does not take them.
+        """
         with torch.device("meta"):
-            outputs = self.build(num_classes).outputs(torch.empty(2, 3, input_size, input_size))
+            model, images = self.build(num_classes), torch.empty(2, 3, input_size, input_size)
+            with self._asked(f"take images of {input_size}×{input_size}"):
+                outputs = model.outputs(images)
         return Shapes(
             num_classes=num_classes,
             stages=tuple((s.shape[1], s.shape[2], s.shape[3]) for s in outputs.stages),
             final_map=(outputs.final_map.shape[1], outputs.final_map.shape[2], outputs.final_map.shape[3]),
             embedding=outputs.embedding.shape[1],
         )
+
+    @contextmanager
+    def _asked(self, what: str) -> Iterator[None]:
+        """Turns what the network's code raises into a `UserError`."""
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            text = " ".join(str(error).split())
+            raise UserError(f"network '{self.name}' cannot {what}: {type(error).__name__}: {text}.") from error
 
 
 M = TypeVar("M", bound=nn.Module)

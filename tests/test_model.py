@@ -1,8 +1,11 @@
 """What all networks share."""
 
+import pytest
 import torch
+from torch import nn
 
-from kdbench.model import spatial_mean
+from kdbench.errors import UserError
+from kdbench.model import Architecture, Head, StagedModel, spatial_mean
 
 
 def test_spatial_mean():
@@ -15,3 +18,19 @@ def test_the_gradient_of_a_spatial_mean_brings_no_layout_of_its_own():
     maps = torch.randn(2, 3, 4, 5).contiguous(memory_format=torch.channels_last).requires_grad_()
     (gradient,) = torch.autograd.grad(spatial_mean(maps).square().sum(), maps)
     assert gradient.stride()[2:] == (0, 0)
+
+
+def raising(num_classes):
+    raise ValueError(f"no width\nfor {num_classes}")
+
+
+def narrowing(num_classes):
+    return StagedModel(nn.Conv2d(3, 4, 9), [nn.Identity()], Head(nn.Identity(), nn.Linear(4, num_classes)))
+
+
+def test_what_a_networks_code_raises_is_a_sentence():
+    with pytest.raises(UserError, match="network 'a' cannot be built for 7 classes: ValueError: no width for 7"):
+        Architecture("a", "family", raising).build(7)
+    with pytest.raises(UserError, match=r"network 'b' cannot take images of 8×8: RuntimeError: .*[Kk]ernel"):
+        Architecture("b", "family", narrowing).shapes(10, 8)
+    assert Architecture("b", "family", narrowing).shapes(10, 9).embedding == 4

@@ -57,8 +57,13 @@ def _architecture(registry: Registry, name: str) -> dict[str, Any]:
     import torch
 
     architecture = registry.architecture(name)
-    with torch.device("meta"):
-        parameters = sum(p.numel() for p in architecture.build(100).parameters())
+    parameters: int | str
+    try:
+        with torch.device("meta"):
+            parameters = sum(p.numel() for p in architecture.build(100).parameters())
+    except UserError as error:
+        typer.echo(f"kdbench: warning: {error}", err=True)
+        parameters = "?"
     return {
         "name": name,
         "family": architecture.family,

@@ -306,3 +306,14 @@ def test_output_that_cannot_be_written_is_a_users_mistake(tmp_path):
     done = kdbench("new-method", "abc", "--directory", tmp_path / "file" / "abc")
     assert done.code == 2 and f"{tmp_path / 'file'} is a file, not a folder" in done.err
     assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_network_that_cannot_be_built_hides_no_other(tmp_path):
+    plugin = tmp_path / "network.py"
+    plugin.write_text(
+        "import kdbench\n\n\n@kdbench.hookimpl\ndef kdbench_architectures():\n"
+        "    return [kdbench.Architecture('broken_net', 'x', lambda num_classes: 1 / 0)]\n"
+    )
+    told = kdbench("list", "architectures", "--plugin", plugin)
+    assert told.code == 0 and "resnet8x4" in told.out
+    assert "network 'broken_net' cannot be built for 100 classes: ZeroDivisionError" in told.err
