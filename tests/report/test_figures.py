@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from kdbench.plugins import load_plugins
 from kdbench.report.figures import samples
@@ -20,9 +21,9 @@ from tests.report.fabricate import expansion_of, fabricate
 PAIR = "resnet32x4:resnet8x4"
 
 
-def shown(**selection):
-    """Plots and comparisons of one pair of the `cifar100` grid."""
-    expansion = expansion_of("cifar100", tables=("table1",), pairs=(PAIR,), recipe={"epochs": 30}, **selection)
+def shown(grid="cifar100", tables=("table1",), pairs=(PAIR,), **selection):
+    """Plots and comparisons of one pair of a grid."""
+    expansion = expansion_of(grid, tables=tables, pairs=pairs, recipe={"epochs": 30}, **selection)
     records, registry = fabricate(expansion), load_plugins()
     results = cell_results(expansion, records, registry)
     reference = compare_to(results, "kd") if "kd" in {cell.row.key for cell in expansion.cells} else []
@@ -79,6 +80,22 @@ def test_every_line_is_in_the_legend_whatever_its_label():
     for entry in figures([dataclasses.replace(found[0], series=tuple(named))], [], ["curves", "cost"]):
         (legend,) = entry.figure.legends
         assert [text.get_text() for text in legend.get_texts()] == labels, entry.kind
+
+
+@pytest.mark.filterwarnings("error:constrained_layout not applied")
+@pytest.mark.parametrize("kind", ["curves", "cost", "forest"])
+def test_many_rows_with_long_labels_have_room(kind):
+    """Every built-in method at once, some with a caveat of a whole sentence."""
+    figure = next(entry.figure for entry in figures(*shown("zoo", (), ("resnet20:resnet8",)), (kind,)))
+    with styled():
+        FigureCanvasAgg(figure).draw()
+    frame = figure.axes[0].get_window_extent()
+    texts = [text for one in figure.legends for text in one.get_texts()] or figure.axes[0].get_yticklabels()
+    boxes = [text.get_window_extent() for text in texts]
+    assert len(boxes) >= 22 and any("…" in text.get_text() for text in texts)
+    assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
+    assert all(figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1 for box in boxes)
+    assert frame.width > figure.bbox.width / 3
 
 
 def test_without_a_reference_there_is_no_forest():

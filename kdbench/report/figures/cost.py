@@ -6,7 +6,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from kdbench.report.figures.series import Plot
-from kdbench.report.figures.style import legend, panels, styled
+from kdbench.report.figures.style import beside_legend, legend, panels, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +25,7 @@ def draw(plot: Plot) -> Figure | None:
         return None
     devices = sorted({str(r.environment.get("device", "?")) for series, _ in shown for r in series.records})
     with styled():
-        figure, ((axes,),) = panels(1, 1, 6.4, 3.0)
+        figure, ((axes,),) = panels(1, 1, 6.4, beside_legend(3.0, len(shown)))
         for series, seconds in shown:
             look, accuracy = series.look, series.result.last
             bars = axes.errorbar(

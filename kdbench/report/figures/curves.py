@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kdbench.report.figures.series import Plot, band
-from kdbench.report.figures.style import legend, panels, styled
+from kdbench.report.figures.style import beside_legend, legend, panels, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,7 +16,7 @@ CAPTION = "Test accuracy after each epoch: mean over seeds, shaded from the lowe
 def draw(plot: Plot) -> Figure:
     """One line a row of the table."""
     with styled():
-        figure, ((axes,),) = panels(1, 1, 6.4, 3.3)
+        figure, ((axes,),) = panels(1, 1, 6.4, beside_legend(3.3, len(plot.series)))
         for place, series in enumerate(plot.series):
             look, found = series.look, band(series.records, lambda epoch: epoch.test_top1 or 0.0, plot.points)
             if len(series.records) > 1:

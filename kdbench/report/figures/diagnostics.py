@@ -50,6 +50,6 @@ def _panel(axes: Axes, series: Series, points: int | None) -> None:
         every = (index, max(len(found.epochs) // 5, 1))
         axes.fill_between(found.epochs, found.low, found.high, color=look.colour, alpha=0.16, lw=0)
         axes.plot(found.epochs, found.mean, color=look.colour, ls=look.line, marker=look.marker, markevery=every)
-    axes.set_title(series.label)
+    axes.set_title(series.panel_label)
     axes.set_gid(series.gid)
     legend(axes, axes.get_lines(), names, fontsize=7, handlelength=2.6)

@@ -15,6 +15,9 @@ from kdbench.report.figures.style import Look
 from kdbench.report.results import CellResult
 from kdbench.store.records import Epoch, Record
 
+#: Letters of a row's label beside a figure, and above a small panel; tables have it whole.
+LABEL_LETTERS, PANEL_LETTERS = 44, 22
+
 
 @dataclass(frozen=True)
 class Series:
@@ -27,8 +30,13 @@ class Series:
 
     @property
     def label(self) -> str:
-        """How figures call it."""
-        return self.result.cell.label
+        """How figures call it: as tables do, but no longer than leaves room for the figure."""
+        return _cut(self.result.cell.label, LABEL_LETTERS)
+
+    @property
+    def panel_label(self) -> str:
+        """How its own small panel is headed."""
+        return _cut(self.result.cell.label, PANEL_LETTERS)
 
     @property
     def gid(self) -> str:
@@ -62,7 +70,7 @@ class Plot:
     @property
     def unweighted(self) -> list[str]:
         """The rows whose loss terms cannot be drawn: their methods' `weights` are not those of the records."""
-        return [one.label for one in self.series if not one.weights]
+        return [one.result.cell.label for one in self.series if not one.weights]
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,10 @@ class Band:
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
+
+
+def _cut(text: str, letters: int) -> str:
+    return text if len(text) <= letters else f"{text[: letters - 2].rstrip()} …"
 
 
 def plots(

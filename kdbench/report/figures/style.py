@@ -98,6 +98,11 @@ def panels(rows: int, columns: int, width: float, height: float, **sharing: Any)
     return figure, [list(row) for row in axes]
 
 
+def beside_legend(height: float, rows: int) -> float:
+    """The height of a figure with a legend of so many rows at its side, at least `height`, in inches."""
+    return max(height, 0.3 + 0.17 * rows)
+
+
 def legend(owner: Axes | Figure, handles: Sequence[Any], labels: Sequence[str], **placing: Any) -> None:
     """A legend of all `handles`, whatever their labels."""
     # Written afterwards: matplotlib leaves out what begins with `_`, below 3.10 even if it is asked for by name.

@@ -61,7 +61,7 @@ def _panels(above: Axes, below: Axes, series: Series, points: int | None) -> Non
         style = {"color": look.colour, "ls": look.line, "marker": look.marker, "markevery": (index, every), "ms": 3}
         above.plot(part.epochs, np.abs(part.mean), **style)
         below.plot(part.epochs, np.abs(part.mean) / np.where(total == 0, 1, total), **style)
-    above.set(title=series.label, yscale="log")
+    above.set(title=series.panel_label, yscale="log")
     # Plain numbers: matplotlib's powers of ten are formulas, which names must not be read as.
     above.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     legend(
