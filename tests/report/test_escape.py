@@ -12,6 +12,7 @@ from kdbench.plugins import load_plugins
 from kdbench.report.escape import csv_cell, latex, markdown
 from kdbench.report.evidence import evidence
 from kdbench.report.evidence import render as render_evidence
+from kdbench.report.figures import series
 from kdbench.report.figures.catalogue import figures
 from kdbench.report.figures.inline import StyleSheet, inline_svg
 from kdbench.report.figures.series import plots
@@ -123,7 +124,9 @@ def test_the_page_shows_names_as_text(hostile):
     assert "{{ 7 * 7 }}" in text
 
 
-def test_a_label_in_a_figure_is_no_style_id_or_formula(hostile):
+def test_a_label_in_a_figure_is_no_style_id_or_formula(hostile, monkeypatch):
+    for name in ("LABEL_LETTERS", "PANEL_LETTERS"):
+        monkeypatch.setattr(series, name, len(EVIL) + 10)
     expansion, records, results = hostile
     styles = StyleSheet()
     shown = plots(expansion, results, records, load_plugins())
