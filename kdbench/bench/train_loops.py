@@ -10,7 +10,6 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
-from torchvision import transforms
 
 from kdbench.data.batches import Batches
 from kdbench.data.dataset import Dataset
@@ -147,6 +146,8 @@ class _Pictures(TorchDataset[tuple[Tensor, int, int]]):
     """Images as the peers' data sets give them: decoded to PIL, transformed, with label and index."""
 
     def __init__(self, setting: Setting):
+        from torchvision import transforms  # takes seconds to import, which no other command should pay
+
         data, augmentation = setting.dataset, setting.recipe.augmentation
         self._images, self._labels = data.train.images.numpy(), data.train.labels.tolist()
         self._transform: Callable[[Image.Image], Tensor] = transforms.Compose(
