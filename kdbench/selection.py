@@ -52,19 +52,24 @@ def load_grid(name: str, registry: Registry, selection: Selection | None = None)
     values = {"name": path.stem} | values
     values["recipe"] = load_recipe(recipe, selection.recipe)
     values["teacher_recipe"] = load_recipe(own_teacher_recipe, selection.recipe)
-    grid = validated(Grid, values, what)
-    if own_recipe and _trains_otherwise(grid.recipe, load_recipe(own_recipe)):
-        grid = grid.model_copy(update={"tables": tuple(map(_unpublished, grid.tables))})
-    return _with_distinct_cells(_canonical(_select(grid, selection, registry), registry), what)
+    grid = _canonical(_select(validated(Grid, values, what), selection, registry), registry)
+    tables = tuple(_comparable(table, grid.recipe, own_recipe, registry) for table in grid.tables)
+    return _with_distinct_cells(grid.model_copy(update={"tables": tables}), what)
+
+
+def _comparable(table: Table, recipe: Recipe, own: str | dict[str, Any] | None, registry: Registry) -> Table:
+    """The table without its paper's numbers where they are of another recipe: the paper's own, or else the grid's."""
+    if not table.paper:
+        return table
+    measured_by = load_paper_table(table.paper, registry).recipe or own
+    if measured_by is None or not _trains_otherwise(recipe, load_recipe(measured_by)):
+        return table
+    return table.model_copy(update={"rows": tuple(row.model_copy(update={"published": False}) for row in table.rows)})
 
 
 def _trains_otherwise(recipe: Recipe, own: Recipe) -> bool:
     """Whether more than the precision differs: a paper's numbers are then none to compare with."""
     return recipe != own.model_copy(update={"precision": recipe.precision})
-
-
-def _unpublished(table: Table) -> Table:
-    return table.model_copy(update={"rows": tuple(row.model_copy(update={"published": False}) for row in table.rows)})
 
 
 def _select(grid: Grid, selection: Selection, registry: Registry) -> Grid:
@@ -151,10 +156,7 @@ def _canonical(grid: Grid, registry: Registry) -> Grid:
             for p in table.pairs
         )
         rows = tuple(row.model_copy(update={"method": registry.method(row.method).name}) for row in table.rows)
-        table = table.model_copy(update={"pairs": pairs, "rows": rows})
-        measured_by = load_paper_table(table.paper, registry).recipe if table.paper else None
-        otherwise = measured_by and _trains_otherwise(grid.recipe, load_recipe(measured_by))
-        tables.append(_unpublished(table) if otherwise else table)
+        tables.append(table.model_copy(update={"pairs": pairs, "rows": rows}))
     registry.dataset(grid.dataset)
     return grid.model_copy(update={"tables": tuple(tables)})
 
