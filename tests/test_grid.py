@@ -65,14 +65,16 @@ def test_every_cell_has_the_papers_number(full):
 def test_a_grid_of_one_s_own_has_the_papers_numbers_only_by_the_papers_recipe(tmp_path):
     path = tmp_path / "mine.yaml"
 
-    def published(recipe):
+    def published(own, **selection):
         rows = "[{method: student}, {method: kd}]"
         table = f"{{name: first, title: t, paper: dskd_table1, pairs: ['vgg13:vgg8'], rows: {rows}}}"
-        path.write_text(f"dataset: cifar100\nrecipe: {recipe}\ntables: [{table}]\n")
-        return {row.published for row in load_grid(str(path), REGISTRY).tables[0].rows}
+        path.write_text(f"dataset: cifar100\nrecipe: {own}\ntables: [{table}]\n")
+        return {row.published for row in load_grid(str(path), REGISTRY, Selection(**selection)).tables[0].rows}
 
     assert published("crd240") == published("{base: crd240, precision: bf16}") == {True}
     assert published("{epochs: 1}") == published("crd60") == published("{base: crd240, lr: 0.1}") == {False}
+    assert published("crd60", recipe_name="crd240") == {True}
+    assert published("crd240", recipe={"epochs": 2}) == {False}
 
 
 def test_paper_numbers_agree_with_the_papers_own_sums():
