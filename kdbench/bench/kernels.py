@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from kdbench.bench.cases import IMPLEMENTATIONS, LARGE, MEDIUM, ONLY_ON, PAPER, Case, Outputs
+from kdbench.bench.memory import peak_bytes
 from kdbench.bench.timing import Timing, captured, copy_bandwidth, keep_freed_memory, seconds_of
 
 DIRECTIONS = ("forward", "backward", "both")
@@ -19,7 +20,9 @@ class Row:
 
     `bytes` are the fewest a pass must move in float32: forward reads each input, backward writes each gradient, both do
     both. `share` is their rate over that of a large copy on the same device. `graph` says whether the call was replayed
-    from a CUDA graph; its time is then the device's alone, without the host's for launching it.
+    from a CUDA graph; its time is then the device's alone, without the host's for launching it. `scratch` is the most
+    memory that both passes hold at one time beyond the inputs and the gradients that they return, in bytes; it is taken
+    of both passes outside a graph alone.
     """
 
     operator: str
@@ -31,6 +34,7 @@ class Row:
     bytes: int
     timing: Timing | None
     share: float | None
+    scratch: int | None
     note: str = ""
 
 
@@ -101,17 +105,26 @@ def _measure(
             once = [runs[name].seconds(direction, graph) for _ in range(2)][1]
             if number >= WARM_UP:
                 samples.append(once)
-    rows = [_row(case, *key, Timing.of(samples), bandwidth) for key, samples in seconds.items()]
+    scratch = {(name, "both", False): peak_bytes(run.both, device) - case.gradient_bytes for name, run in runs.items()}
+    rows = [_row(case, *key, Timing.of(taken), scratch.get(key), bandwidth) for key, taken in seconds.items()]
     impossible = [name for name in implementations if name not in possible]
-    return rows + [_row(case, name, way, False, None, bandwidth) for name in impossible for way in DIRECTIONS]
+    return rows + [_row(case, name, way, False, None, None, bandwidth) for name in impossible for way in DIRECTIONS]
 
 
-def _row(case: Case, name: str, direction: str, graph: bool, timing: Timing | None, bandwidth: float) -> Row:
+def _row(
+    case: Case,
+    name: str,
+    direction: str,
+    graph: bool,
+    timing: Timing | None,
+    scratch: int | None,
+    bandwidth: float,
+) -> Row:
     gradients = case.gradient_bytes
     moved = {"forward": case.bytes - gradients, "backward": gradients, "both": case.bytes}[direction]
     share = moved / timing.median / bandwidth if timing else None
     note = "" if timing else f"timed on {ONLY_ON[name]} only"
-    return Row(case.operator, case.size, name, direction, graph, case.batch, moved, timing, share, note)
+    return Row(case.operator, case.size, name, direction, graph, case.batch, moved, timing, share, scratch, note)
 
 
 class _Run:

@@ -14,7 +14,7 @@ from kdbench.errors import UserError
 
 HEADER = (
     "operator", "size", "direction", "implementation", "median µs", "20 %", "80 %", "× reference", "samples/s", "MB",
-    "GB/s", "of copy",
+    "GB/s", "of copy", "scratch MB",
 )  # fmt: skip
 DEFAULT_BOUND = 1.2
 
@@ -48,12 +48,14 @@ def render(result: Result) -> str:
         name = f"{row.implementation} (graph)" if row.graph else row.implementation
         start = [row.operator, row.size, row.direction, name]
         if row.timing is None:
-            lines.append([*start, f"n/a: {row.note}", *[""] * 7])
+            lines.append([*start, f"n/a: {row.note}", *[""] * 8])
             continue
         median, base = row.timing.median, reference.get((row.operator, row.size, row.direction, row.graph))
         times = [f"{seconds * 1e6:.1f}" for seconds in (median, row.timing.low, row.timing.high)]
         rates = [f"{row.samples / median:.3g}", f"{row.bytes / 1e6:.2f}", f"{row.bytes / median / 1e9:.1f}"]
-        lines.append([*start, *times, f"{median / base:.2f}" if base else "", *rates, f"{row.share or 0:.0%}"])
+        times.append(f"{median / base:.2f}" if base else "")
+        scratch = "" if row.scratch is None else f"{row.scratch / 1e6:.2f}"
+        lines.append([*start, *times, *rates, f"{row.share or 0:.0%}", scratch])
     table = tabulate(lines, HEADER, tablefmt="simple", disable_numparse=True)
     return "\n".join([table, "", f"Copy bandwidth: {result.copy_bandwidth / 1e9:.1f} GB/s.", *result.left_out])
 

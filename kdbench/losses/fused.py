@@ -12,6 +12,8 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from kdbench.errors import UserError
 
 Gradients = list[Tensor | None]
+#: What Inductor would otherwise keep in a tensor of the logits' size, for its many uses, it computes where it is used.
+_OPTIONS: dict[str, Any] = {"realize_reads_threshold": 1000, "realize_opcount_threshold": 1000}
 T = TypeVar("T")
 
 
@@ -116,7 +118,7 @@ def _compile(name: str, function: Callable[..., T]) -> Callable[..., T]:
     """`function` through `torch.compile`, without its silent returns to eager mode."""
     from torch._dynamo.exc import TorchDynamoException  # takes seconds to import, which only this way should pay
 
-    compiled = torch.compile(function, fullgraph=True)
+    compiled = torch.compile(function, fullgraph=True, options=_OPTIONS)
 
     def call(*arguments: Any, **switches: bool) -> T:
         try:

@@ -82,6 +82,13 @@ def test_triton_on_a_cpu_is_not_available_and_says_why(result):
     assert "n/a: timed on cuda only" in render(result)
 
 
+def test_scratch_is_of_both_passes_and_beyond_the_gradients(result):
+    taken = {(x.operator, x.implementation): x.scratch for x in result.rows if x.direction == "both" and x.timing}
+    assert all(row.scratch is None for row in result.rows if row.direction != "both" or not row.timing)
+    assert 0 < taken["deep_mse", "analytic"] < CASES[1].gradient_bytes < taken["deep_mse", "reference"]
+    assert "scratch MB" in render(result)
+
+
 def test_the_share_is_of_the_copy_bandwidth(result):
     row = next(row for row in result.rows if row.direction == "both" and row.timing)
     assert row.share == pytest.approx(row.bytes / row.timing.median / 1e9)

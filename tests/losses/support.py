@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kdbench.bench.memory import peak_bytes
+
 OPERATORS = ("kd", "ce_kd", "deep_kd", "deep_mse")
 DEVICES = {"reference": "cpu", "analytic": "cpu", "triton": "cuda" if torch.cuda.is_available() else "cpu"}
 #: `inductor`, the analytic form compiled, has tests of its own: each of its cases takes seconds to compile.
@@ -102,3 +104,11 @@ def assert_agrees(backend: str, operator: str, args: Sequence[Any], **options: A
         assert gradient.dtype == leaf.dtype and gradient.shape == leaf.shape
         error = (gradient.double().cpu() - other).norm() / other.norm().clamp_min(1e-30)
         assert error <= GRADIENT_TOLERANCE[leaf.dtype], f"{operator} {backend}: relative error {error:.2e}"
+
+
+def scratch(backend: str, args: Sequence[Any], operator: str, **options: Any) -> int:
+    """Most bytes that both passes hold at one time beyond the gradients."""
+    device = args[0].device
+    run(implementation(backend, operator), args, **options)  # what only a first call makes is not counted
+    peak = peak_bytes(lambda: run(implementation(backend, operator), args, **options), device)
+    return peak - sum(x.nbytes for x in leaves(args))

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from kdbench.losses.analytic import divergence
+from kdbench.losses.analytic import blocks
 from tests.losses.support import (
     DEVICES,
     FUSED,
@@ -48,7 +48,7 @@ def test_programs_of_a_backward_pass_that_take_several_blocks(operator, monkeypa
 
 @pytest.mark.parametrize("operator", ["kd", "ce_kd", "deep_kd"])
 def test_rows_in_blocks(operator, monkeypatch):
-    monkeypatch.setattr(divergence, "BLOCK_BYTES", 4 * 30 * 7)
+    monkeypatch.setattr(blocks, "CPU_BYTES", 4 * 30 * 7)
     assert_agrees("analytic", operator, arguments(operator, 20, 30))
     if operator == "kd":
         assert_agrees("analytic", "kd", arguments("kd", 20, 30), tau=torch.linspace(1, 5, 20))

@@ -7,12 +7,14 @@ from torch._inductor import config as inductor_config
 from kdbench.errors import UserError
 from kdbench.losses import kd
 from kdbench.losses.fused import FusedLoss
-from tests.losses.support import OPERATORS, arguments, assert_agrees, implementation, leaves, weighted
+from tests.losses.support import OPERATORS, arguments, assert_agrees, implementation, leaves, scratch, weighted
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
-def test_values_and_gradients(operator):
-    assert_agrees("inductor", operator, arguments(operator, 64, 100))
+def test_values_gradients_and_no_temporary_of_a_gradients_size(operator):
+    args = arguments(operator, 64, 100)
+    assert_agrees("inductor", operator, args)
+    assert scratch("inductor", args, operator) < leaves(args)[0].nbytes / 2
 
 
 def test_another_batch():

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from kdbench.losses.analytic.scaling import scaled
 from kdbench.losses.fused import Gradients
 from kdbench.losses.weighting import EPSILON, loss_based_weights
 
@@ -46,7 +47,6 @@ def gradients(
 
     The scale is slope/B, times the upstream gradient of the head's output, times the rate of a shallow head's sample.
     """
-    multiply = Tensor.mul_ if in_place else Tensor.mul
     of_last, of_shallow = upstream
     shared = slope / len(heads[-1])
     scales: Gradients = [None] * len(heads)  # and so it stays for an output that is not used
@@ -55,7 +55,7 @@ def gradients(
     if of_shallow is not None and len(heads) > 1:
         rows = rates * (of_shallow * shared)
         scales[:-1] = rows.view(*rows.shape, *[1] * (heads[-1].dim() - 1)).unbind(0)
-    result = [None if scale is None else multiply(x, scale) for x, scale in zip(unscaled, scales, strict=True)]
+    result = [None if scale is None else scaled(x, scale, in_place) for x, scale in zip(unscaled, scales, strict=True)]
     return [
         x if x is None or x.dtype == head.dtype else x.to(head.dtype) for x, head in zip(result, heads, strict=True)
     ]

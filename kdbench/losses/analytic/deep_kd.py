@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from kdbench.losses.analytic.deep import WEIGHTING, combine, gradients
-from kdbench.losses.analytic.divergence import divergences
+from kdbench.losses.analytic.divergence import divergences, kept_type
 from kdbench.losses.fused import FusedLoss, Gradients, Inputs
 from kdbench.losses.precision import accumulation_type
 
@@ -26,7 +26,7 @@ def _forward(
 def _fake(heads: Sequence[Tensor], constants: Sequence[Tensor], *options: Any) -> tuple[Tensor, ...]:
     batch, classes = heads[0].shape
     empty = heads[0].new_empty((), dtype=accumulation_type(*constants, *heads)).new_empty
-    return empty(()), empty(()), empty(len(heads), batch, classes), empty(len(heads) - 1, batch)
+    return empty(()), empty(()), empty(len(heads), batch, classes, dtype=kept_type(heads)), empty(len(heads) - 1, batch)
 
 
 def _backward(

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kdbench.losses.analytic.blocks import blocks
 from kdbench.losses.analytic.deep import WEIGHTING, combine, gradients
 from kdbench.losses.fused import FusedLoss, Gradients, Inputs
 from kdbench.losses.precision import accumulation_type
@@ -13,26 +14,38 @@ from kdbench.losses.precision import accumulation_type
 
 def _forward(heads: Sequence[Tensor], constants: Sequence[Tensor], *weighting: bool) -> tuple[Any, ...]:
     target = constants[0]
-    # The differences lie where the gradients will be: no other tensor of a map's size is made. Each has its own memory,
-    # since the allocator keeps a block of one map for the next step where it gives one of all maps back to the system.
-    differences = _differences(heads, target)
-    places = tuple(range(1, target.dim()))
-    norms = torch.stack([torch.linalg.vector_norm(x, dim=places) for x in differences])
-    last, shallow, rates = combine(norms.square_().div_(target.numel() // len(target)), *weighting)
-    if torch.compiler.is_compiling():
-        differences = []  # Inductor makes no maps of them; backward reads the inputs once, as it would read these
-    return last, shallow, differences, rates
-
-
-def _differences(heads: Sequence[Tensor], target: Tensor) -> list[Tensor]:
     dtype = accumulation_type(target, *heads)
-    return [x - target if x.dtype == dtype else x.to(dtype).sub_(target) for x in heads]
+    norms, differences = zip(*(_difference(x, target, dtype) for x in heads), strict=True)
+    losses = torch.stack(norms).square_().div_(target.numel() // len(target))
+    last, shallow, rates = combine(losses, *weighting)
+    # Inductor makes no maps of differences: backward reads the inputs once, as it would read these.
+    return last, shallow, [] if torch.compiler.is_compiling() else list(differences), rates
+
+
+def _difference(head: Tensor, target: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """(norms [B] in `dtype`, differences in the head's type) of head − target.
+
+    The differences lie where the gradients will be: no other tensor of a map's size is made. Each head's have their own
+    memory, since the allocator keeps a block of one map for the next step where it gives one of all maps back.
+    """
+    places = tuple(range(1, head.dim()))
+    if head.dtype == target.dtype == dtype or torch.compiler.is_compiling():
+        difference = head.to(dtype) - target
+        return torch.linalg.vector_norm(difference, dim=places), difference
+    norms, differences = head.new_empty(len(head), dtype=dtype), torch.empty_like(head)
+    for part in blocks(len(head), head[0].numel() * dtype.itemsize, head.device):
+        difference = head[part].to(dtype).sub_(target[part])
+        norms[part] = torch.linalg.vector_norm(difference, dim=places)
+        differences[part] = difference
+    return norms, differences
 
 
 def _fake(heads: Sequence[Tensor], constants: Sequence[Tensor], *weighting: bool) -> tuple[Any, ...]:
-    dtype = accumulation_type(*constants, *heads)
+    target = constants[0]
+    dtype = accumulation_type(target, *heads)
     empty = heads[0].new_empty((), dtype=dtype).new_empty
-    differences = [x.to(dtype) - constants[0] for x in heads]
+    same = [x.dtype == target.dtype == dtype for x in heads]
+    differences = [x - target if y else torch.empty_like(x) for x, y in zip(heads, same, strict=True)]
     return empty(()), empty(()), differences, empty(len(heads) - 1, len(heads[0]))
 
 
@@ -45,7 +58,9 @@ def _backward(
     in_place: bool,
 ) -> Gradients:
     differences, rates = kept
-    differences = differences or _differences(inputs.heads, inputs.constants[0])
+    if not differences:
+        target = inputs.constants[0]
+        differences = [x.to(accumulation_type(target, *inputs.heads)) - target for x in inputs.heads]
     slope = 2 * len(differences[0]) / differences[0].numel()
     return gradients(differences, rates, slope, upstream, inputs.heads, in_place)
 

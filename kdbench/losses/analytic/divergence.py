@@ -6,12 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
+from kdbench.losses.analytic.blocks import blocks
 from kdbench.losses.precision import accumulation_type
-
-#: Bytes of the scaled logits of as many rows as a CPU takes at one time: operators go over them several times, and find
-#: them in the caches. Measured (docs/performance.md): the operators' number costs more below, the memory above.
-BLOCK_BYTES = 2**22
-
 
 #: [L, B, K], or L of [B, K]: taken apart, they are the same.
 Slopes = Tensor | list[Tensor]
@@ -20,21 +16,27 @@ Slopes = Tensor | list[Tensor]
 def divergences(heads: Sequence[Tensor], teacher: Tensor, tau: float | Tensor) -> tuple[Tensor, Slopes]:
     """(D, S) of L heads' logits [B, K]: D [L, B] = kl_i(p_T^τ ‖ p_l^τ), S [L, B, K] = softmax(z_l/τ) − softmax(z_T/τ).
 
-    S/τ is the gradient of D. `tau` is a number or a tensor [B].
+    S/τ is the gradient of D. S has the type `kept_type` of the heads. `tau` is a number or a tensor [B].
     """
-    dtype = accumulation_type(teacher, *heads)
+    dtype, kept = accumulation_type(teacher, *heads), kept_type(heads)
     if torch.compiler.is_compiling():
-        return _formula(heads, teacher, tau, dtype)
+        losses, slopes = _formula(heads, teacher, tau, dtype)
+        return losses, [x.to(kept) for x in slopes]
     batch, classes = teacher.shape
-    rows = max(1, BLOCK_BYTES // ((len(heads) + 1) * classes * dtype.itemsize))
-    if rows >= batch or teacher.device.type != "cpu":
+    parts = blocks(batch, (len(heads) + 1) * classes * dtype.itemsize, teacher.device)
+    if len(parts) == 1 and kept == dtype:
         return _block(heads, teacher, tau, dtype)
-    losses, slopes = (teacher.new_empty(len(heads), batch, *more, dtype=dtype) for more in ((), (classes,)))
-    for first in range(0, batch, rows):
-        part = slice(first, first + rows)
+    losses = teacher.new_empty(len(heads), batch, dtype=dtype)
+    kept_slopes = teacher.new_empty(len(heads), batch, classes, dtype=kept)
+    for part in parts:
         scale = tau[part] if isinstance(tau, Tensor) else tau
-        losses[:, part], slopes[:, part] = _block([x[part] for x in heads], teacher[part], scale, dtype)
-    return losses, slopes
+        losses[:, part], kept_slopes[:, part] = _block([x[part] for x in heads], teacher[part], scale, dtype)
+    return losses, kept_slopes
+
+
+def kept_type(heads: Sequence[Tensor]) -> torch.dtype:
+    """The type that slopes wait in for backward: that of the heads, whose gradients they become, where it is one."""
+    return heads[0].dtype if len({x.dtype for x in heads}) == 1 else accumulation_type(*heads)
 
 
 def _block(heads: Sequence[Tensor], teacher: Tensor, tau: float | Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

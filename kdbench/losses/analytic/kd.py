@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
-from kdbench.losses.analytic.divergence import divergences
+from kdbench.losses.analytic.divergence import divergences, kept_type
+from kdbench.losses.analytic.scaling import scaled
 from kdbench.losses.fused import FusedLoss, Gradients, Inputs
 from kdbench.losses.precision import accumulation_type
 from kdbench.losses.reduction import Reduction
@@ -26,7 +27,7 @@ def _fake(
 ) -> tuple[Tensor, ...]:
     batch, classes = heads[0].shape
     empty = heads[0].new_empty((), dtype=accumulation_type(constants[0], *heads)).new_empty
-    return empty(()) if mean else empty(batch), empty(1, batch, classes)
+    return empty(()) if mean else empty(batch), empty(1, batch, classes, dtype=kept_type(heads))
 
 
 def _backward(
@@ -46,7 +47,7 @@ def _backward(
         scale = scale / len(head)
     rows = scale.unsqueeze(1) if scale.dim() else scale
     (slope,) = kept[0]
-    return [(slope.mul_ if in_place else slope.mul)(rows).to(head.dtype)]
+    return [scaled(slope, rows, in_place)]
 
 
 _loss = FusedLoss("analytic_kd", "float? tau, bool tau_squared, bool mean", 1, "Tensor", _forward, _fake, _backward)
