@@ -5,12 +5,13 @@ from kdbench.data.batches import Batches, eval_batches, gather_batch
 from kdbench.data.cifar100 import Cifar100
 from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, Split, make_dataset
 from kdbench.data.digits import Digits
+from kdbench.data.folder import Folder
 from kdbench.data.holdout import Holdout
 from kdbench.data.lookup import resolve_dataset
 from kdbench.data.parquet import Parquet
 
 #: The data sets that come with kdbench.
-BUILTIN_SOURCES: tuple[DatasetSource, ...] = (Digits(), Cifar100(), Parquet(), Holdout())
+BUILTIN_SOURCES: tuple[DatasetSource, ...] = (Digits(), Cifar100(), Folder(), Parquet(), Holdout())
 
 __all__ = [
     "BUILTIN_SOURCES",

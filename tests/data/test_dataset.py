@@ -18,7 +18,7 @@ CLASSES = tuple("abcde")
 
 
 def test_builtin_sources_are_found_by_name() -> None:
-    assert sorted(SOURCES) == ["cifar100", "digits", "holdout", "parquet"]
+    assert sorted(SOURCES) == ["cifar100", "digits", "folder", "holdout", "parquet"]
     assert resolve_dataset("digits", SOURCES) is SOURCES["digits"]
     assert resolve_dataset("CIFAR100", SOURCES) is SOURCES["cifar100"]
 
@@ -26,8 +26,8 @@ def test_builtin_sources_are_found_by_name() -> None:
 def test_unknown_name_gets_the_nearest_one() -> None:
     with pytest.raises(UserError, match=r"unknown dataset 'cifar10'; did you mean 'cifar100'\?.*kdbench list datasets"):
         resolve_dataset("cifar10", SOURCES)
-    with pytest.raises(UserError, match="unknown dataset 'folder'"):
-        resolve_dataset("folder:somewhere", SOURCES)
+    with pytest.raises(UserError, match="unknown dataset 'images'"):
+        resolve_dataset("images:somewhere", SOURCES)
 
 
 def test_argument_goes_to_the_scheme_only() -> None:

@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from kdbench.data import Dataset, DatasetInfo, DatasetSource
-from kdbench.data import parquet as module
+from kdbench.data import Dataset, DatasetInfo, DatasetSource, local, parquet, shard
 from kdbench.data.dataset import channel_statistics
 from kdbench.data.parquet import Parquet
 from kdbench.errors import UserError
@@ -88,9 +87,9 @@ def test_the_same_data_elsewhere_have_the_same_checksum(folder: Path, tmp_path: 
 
 def test_shards_of_a_subfolder_are_joined_in_order(folder: Path, tmp_path: Path) -> None:
     place = tmp_path / "sharded/data"
-    for shard, (start, stop) in enumerate([(0, 0), (0, 13), (13, 20)]):
+    for number, (start, stop) in enumerate([(0, 0), (0, 13), (13, 20)]):
         part = replace(TRAIN, images=TRAIN.images[start:stop], labels=TRAIN.labels[start:stop])
-        write_split(place / f"train-0000{shard}-of-00003.parquet", part, names=NAMES)
+        write_split(place / f"train-0000{number}-of-00003.parquet", part, names=NAMES)
     write_split(place / "validation-00000-of-00001.parquet", TEST, names=NAMES)
     assert load(place.parent).checksum == load(folder).checksum
 
@@ -180,7 +179,7 @@ def test_bad_image_is_named_by_file_and_row(folder: Path, data: Any, reason: str
 
 
 def test_rows_are_counted_through_chunks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CHUNK", 4)
+    monkeypatch.setattr(shard, "CHUNK", 4)
     write_parquet(folder / "test.parquet", [*GOOD * 5, b"x", *GOOD], [0] * 19, names=NAMES)
     refused(folder, r"test.parquet, row 15: bad image")
     write_parquet(folder / "test.parquet", GOOD * 5, [0] * 14 + [5], names=NAMES)
@@ -265,16 +264,16 @@ def test_splits_that_name_different_classes_are_refused(folder: Path) -> None:
     refused(folder, rf"{folder / 'train.parquet'} and {folder / 'test.parquet'} name different classes")
 
 
-def test_too_many_rows_or_none_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_ROWS", 19)
-    refused(folder, "have 20 rows; a split must have from 1 to 19")
+def test_too_many_images_or_none_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "MAX_IMAGES", 19)
+    refused(folder, "have 20 images; a split must have from 1 to 19")
     write_parquet(folder / "train.parquet", [], [], names=NAMES)
-    refused(folder, "have 0 rows")
+    refused(folder, "have 0 images")
 
 
 def test_too_many_files_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_split(folder / "train-2.parquet", TRAIN, names=NAMES)
-    monkeypatch.setattr(module, "MAX_FILES", 1)
+    monkeypatch.setattr(parquet, "MAX_FILES", 1)
     refused(folder, "and its like are 2 files; a split may have 1; join some")
 
 
@@ -283,25 +282,25 @@ def test_a_column_that_unpacks_to_too_much_is_refused_unread(folder: Path, monke
     row = pa.array([{"bytes": bytes(4_000_000)}], pa.struct([("bytes", pa.binary())]))
     pq.write_table(pa.table({"image": row, "label": [0]}), path, compression="zstd")
     assert path.stat().st_size < 10_000
-    monkeypatch.setattr(module, "MAX_GROUP_BYTES", 3_000_000)
+    monkeypatch.setattr(shard, "MAX_GROUP_BYTES", 3_000_000)
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", lambda *_, **__: pytest.fail("read"))
     refused(folder, r"train.parquet has a column of 4,000,\d+ bytes in one row group, and at most 3,000,000 are read")
 
 
 def test_a_value_that_rows_share_does_not_multiply(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are taken so few at a time that all together hold CHUNK_BYTES at most, though one value be the column."""
-    monkeypatch.setattr(module, "CHUNK_BYTES", 100_000)
+    monkeypatch.setattr(shard, "CHUNK_BYTES", 100_000)
     big = png(np.zeros((64, 64), np.uint8)) + bytes(9_000)
     write_parquet(folder / "train.parquet", [big] * 50, [0] * 50, names=NAMES)
-    shard = module._open(folder / "train.parquet")
-    sizes = [batch.column("image").nbytes for batch in shard.column_batches(["image.bytes"])]
+    opened = shard.open_shard(folder / "train.parquet")
+    sizes = [batch.column("image").nbytes for batch in opened.column_batches(["image.bytes"])]
     assert len(sizes) > 1 and max(sizes) <= 101_000
     assert sum(sizes) > 50 * len(big)
 
 
 def test_a_split_that_decodes_to_too_much_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_SPLIT_BYTES", 2000)
-    refused(folder, "its split has 20 images of 6×6, more than 2,000 bytes; use fewer rows")
+    monkeypatch.setattr(local, "MAX_SPLIT_BYTES", 2000)
+    refused(folder, "its split has 20 images of 6×6, over 2,000 bytes; use fewer")
 
 
 def test_split_that_does_not_fit_memory_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,7 +308,7 @@ def test_split_that_does_not_fit_memory_is_refused(folder: Path, monkeypatch: py
         raise MemoryError
 
     monkeypatch.setattr(np, "empty", full)
-    refused(folder, "its split takes 0.0 GB of memory decoded; use fewer rows")
+    refused(folder, "its split takes 0.0 GB of memory decoded; use fewer")
 
 
 @pytest.mark.parametrize("length", [0, 3, 100, 2000, -4])
@@ -327,8 +326,8 @@ def test_column_name_that_is_no_text_is_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize("rows", [15, 25])
 def test_footer_that_counts_wrongly_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    opened = module._open
-    monkeypatch.setattr(module, "_open", lambda path: replace(opened(path), rows=rows))
+    opened = shard.open_shard
+    monkeypatch.setattr(parquet, "open_shard", lambda path: replace(opened(path), rows=rows))
     refused(folder, f"its footer counts {rows} rows, but it has 20")
 
 

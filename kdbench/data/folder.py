@@ -1,0 +1,136 @@
+"""`folder:DIR`: image files in a folder for each class, the layout of torchvision's ImageFolder, or Tiny ImageNet's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from kdbench.data.dataset import Dataset, DatasetInfo, Split, make_dataset
+from kdbench.data.decode import MAX_BYTES, decode, image_side
+from kdbench.data.local import LocalFolder, check_size, empty_split
+from kdbench.errors import UserError
+
+#: What the folder of test images may be called; the first one that is there counts.
+TEST = ("test", "val", "valid", "validation")
+#: Tiny ImageNet's labels of its validation images, which lie in one folder: file, class and a box, tabs between.
+ANNOTATIONS = Path("val/val_annotations.txt")
+#: Endings of files that are taken for images, in any case; others are left alone.
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+Labelled = tuple[Path, int]
+
+
+@dataclass(frozen=True)
+class Folder(LocalFolder):
+    """The images of `train/CLASS` and `test/CLASS` (or `val`, …) and of all folders in them.
+
+    Classes are the folders of `train`, sorted by name; images come in the order of their paths, whatever the file
+    system's. Where `val/val_annotations.txt` is there, it says the labels of the test images in `val/images`.
+    """
+
+    name: str = "folder"
+
+    def info(self, data_dir: Path | None) -> DatasetInfo:
+        classes, train, test = self._splits()
+        return DatasetInfo(self.label, len(classes), _side(train[0][0]), len(train), len(test))
+
+    def load(self, data_dir: Path | None) -> Dataset:
+        classes, train, test = self._splits()
+        side = _side(train[0][0])
+        return make_dataset(self.label, classes, _load(train, side), _load(test, side))
+
+    def _splits(self) -> tuple[tuple[str, ...], list[Labelled], list[Labelled]]:
+        folder = self.given
+        try:
+            held_out = next((folder / name for name in TEST if (folder / name).is_dir()), None)
+            if held_out is None or not (folder / "train").is_dir():
+                raise UserError(
+                    f"data set '{self.name}': {folder} holds no folder train with one called "
+                    f"{' or '.join(TEST)} beside it; check the path."
+                )
+            classes = tuple(_subfolders(folder / "train"))
+            if not classes:
+                raise UserError(f"{folder / 'train'} has no folder of a class; put each class's images into one.")
+            train = list(_in_classes(folder / "train", classes))
+            annotated = (folder / ANNOTATIONS).is_file()
+            test = list(_annotated(folder, classes) if annotated else _in_classes(held_out, classes))
+        # ValueError: a path that the system cannot even look for.
+        except (OSError, ValueError) as error:
+            raise UserError(f"the folder of a data set cannot be read: {error!s:.200}; check the path.") from error
+        check_size(f"{folder / 'train'} has", len(train))
+        check_size(f"{folder / ANNOTATIONS.parent if annotated else held_out} has", len(test))
+        return classes, train, test
+
+
+def _subfolders(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _in_classes(split: Path, classes: Sequence[str]) -> Iterator[Labelled]:
+    """Images below a split's folders, each of which must be a class with an image."""
+    numbers = {name: number for number, name in enumerate(classes)}
+    for name in _subfolders(split):
+        if name not in numbers:
+            raise UserError(f"{split} has a folder '{name}', which train has not; arrange both by the same classes.")
+        images = sorted(_images(split / name), key=lambda path: path.parts)
+        if not images:
+            raise UserError(f"{split / name} has no file that ends in {', '.join(ENDINGS)}; take the folder away.")
+        for path in images:
+            yield path, numbers[name]
+
+
+def _images(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise error  # else a folder that may not be read is left out without a word
+
+    for place, _, files in os.walk(folder, onerror=refuse):
+        for file in files:
+            if file.lower().endswith(ENDINGS) and not file.startswith("."):
+                yield Path(place, file)
+
+
+def _annotated(folder: Path, classes: Sequence[str]) -> Iterator[Labelled]:
+    """Tiny ImageNet's validation images, labelled by their file of annotations."""
+    numbers = {name: number for number, name in enumerate(classes)}
+    path = folder / ANNOTATIONS
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        file, *rest = line.split("\t")
+        if not rest or rest[0] not in numbers:
+            raise UserError(f"{path}, line {number}: it names no class of train behind a file; download it anew.")
+        yield path.parent / "images" / file, numbers[rest[0]]
+
+
+def _side(path: Path) -> int:
+    """Height and width of an image, from its header."""
+    try:
+        return image_side(_read(path))
+    except ValueError as error:
+        raise _bad(path, error) from error
+
+
+def _load(files: Sequence[Labelled], side: int) -> Split:
+    """Decode all images of a split."""
+    images, labels = empty_split(files[0][0].parent, len(files), side)
+    for row, (path, label) in enumerate(files):
+        labels[row] = label
+        try:
+            images[row] = decode(_read(path), side)
+        except ValueError as error:
+            raise _bad(path, error) from error
+    return Split(torch.from_numpy(images), torch.from_numpy(labels))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)  # one more than are decoded, so that a longer file is refused as such
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); mend it or take it away.") from error
+
+
+def _bad(path: Path, reason: ValueError) -> UserError:
+    return UserError(f"{path}: bad image: {reason}; mend it or take it away.")

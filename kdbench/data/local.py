@@ -1,0 +1,69 @@
+"""Data sets of the user's own: a folder that the name ends in, and the memory that a split takes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdbench.data.dataset import DatasetSource
+from kdbench.errors import UserError
+
+#: Images that a split may have, and bytes that it may take decoded.
+MAX_IMAGES, MAX_SPLIT_BYTES = 5_000_000, 2**36
+
+
+@dataclass(frozen=True)
+class LocalFolder(DatasetSource):
+    """A source that reads one folder, as in `NAME:DIR`. The loaded data set has its folder's name."""
+
+    name: str
+    folder: Path | None = None
+
+    def with_argument(self, argument: str) -> DatasetSource:
+        if not argument:
+            raise self._no_folder()
+        # `..` is taken out by its letters, so that a link to a folder keeps the link's name.
+        folder = Path(os.path.normpath(Path(argument).expanduser().absolute()))
+        return replace(self, name=f"{self.name}:{argument}", folder=folder)
+
+    @property
+    def label(self) -> str:
+        return self.given.name
+
+    @property
+    def given(self) -> Path:
+        """The folder. Raises `UserError` where none was named."""
+        if self.folder is None:
+            raise self._no_folder()
+        return self.folder
+
+    def locations(self, data_dir: Path | None) -> str:
+        if self.folder is None:
+            return f"no place of its own; name a folder, as in {self.name}:DIR"
+        return f"{self.folder}: {'there' if self.folder.is_dir() else 'missing'}"
+
+    def _no_folder(self) -> UserError:
+        return UserError(f"data set '{self.name}' needs a folder; write {self.name}:DIR.")
+
+
+def check_size(where: object, images: int) -> None:
+    """Raises `UserError`, which begins with `where`, for a split of no images or of more than it may have."""
+    if not 1 <= images <= MAX_IMAGES:
+        raise UserError(f"{where} {images:,} images; a split must have from 1 to {MAX_IMAGES:,}.")
+
+
+def empty_split(where: object, images: int, side: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Uninitialised images [N, side, side, 3] and labels [N]; raises `UserError` for `where` if they are too large."""
+    size = images * side * side * 3
+    if size > MAX_SPLIT_BYTES:
+        raise UserError(
+            f"{where}: its split has {images:,} images of {side}×{side}, over {MAX_SPLIT_BYTES:,} bytes; use fewer."
+        )
+    try:
+        return np.empty((images, side, side, 3), np.uint8), np.empty(images, np.int64)
+    except MemoryError as error:
+        raise UserError(f"{where}: its split takes {size / 1e9:.1f} GB of memory decoded; use fewer.") from error

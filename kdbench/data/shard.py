@@ -1,0 +1,158 @@
+"""One parquet file of a split: its footer, its two columns, and its rows a few at a time.
+
+Rows are counted from 0 in messages.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdbench.data.decode import decode, image_side
+from kdbench.errors import UserError
+
+#: Bytes that a row group's column may have decompressed.
+MAX_GROUP_BYTES = 2**30
+#: Rows held encoded at a time, and the bytes that they may take.
+CHUNK, CHUNK_BYTES = 1024, 2**29
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file, and the names of its two columns."""
+
+    path: Path
+    rows: int
+    image: str
+    label: str
+    names: tuple[str, ...] | None
+    chunk: int
+
+    def column_batches(self, columns: list[str]) -> Iterator[Any]:
+        """Record batches of `columns`, at most `chunk` rows each."""
+        import pyarrow.parquet as pq
+
+        with _readable(self.path), pq.ParquetFile(self.path) as file:
+            seen = 0
+            for batch in file.iter_batches(self.chunk, columns=columns):
+                seen += batch.num_rows
+                if seen > self.rows:
+                    break
+                yield batch
+            if seen != self.rows:
+                raise OSError(f"its footer counts {self.rows} rows, but it has {seen}")
+
+    def label_chunks(self) -> Iterator[NDArray[Any]]:
+        """The labels, in parts."""
+        for batch in self.column_batches([self.label]):
+            yield self._labels(batch)
+
+    def first_side(self) -> int:
+        """Height and width of the first image, from its header."""
+        batch = next(self.column_batches([f"{self.image}.bytes"]))
+        data = batch.column(self.image).field("bytes")[0].as_py()
+        try:
+            return image_side(data or b"")
+        except ValueError as error:
+            raise self._bad_image(0, str(error)) from error
+
+    def load_into(self, images: NDArray[np.uint8], labels: NDArray[np.int64], num_classes: int) -> None:
+        """Fill `images` [rows, side, side, 3] and `labels` [rows]."""
+        start = 0
+        for batch in self.column_batches([f"{self.image}.bytes", self.label]):
+            chunk = self._labels(batch)
+            for row in np.flatnonzero((chunk < 0) | (chunk >= num_classes))[:1]:
+                wrong = f"label {chunk[row]} is not within 0..{num_classes - 1}"
+                raise UserError(f"{self.path}, row {start + row}: {wrong}; mend it or leave the row out.")
+            labels[start : start + len(chunk)] = chunk
+            # Threads do not pay here: measured at 32×32 and 64×64, most of a small image's time is Python's.
+            for row, data in enumerate(batch.column(self.image).field("bytes"), start):
+                try:
+                    images[row] = decode(data.as_py() or b"", images.shape[1])
+                except ValueError as error:
+                    raise self._bad_image(row, str(error)) from error
+            start += len(chunk)
+
+    def _labels(self, batch: Any) -> NDArray[Any]:
+        column = batch.column(self.label)
+        if column.null_count:
+            raise UserError(f"{self.path}: column '{self.label}' has empty labels; leave those rows out.")
+        labels: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+        return labels
+
+    def _bad_image(self, row: int, reason: str) -> UserError:
+        return UserError(f"{self.path}, row {row}: bad image: {reason}; mend the row or leave it out.")
+
+
+def open_shard(path: Path) -> Shard:
+    """Read a file's footer and check its columns. Raises `UserError` for a file that is damaged or of another kind."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with _readable(path), pq.ParquetFile(path) as file:
+        schema, rows = file.schema_arrow, file.metadata.num_rows
+        largest = _largest_column(file.metadata)
+    if largest > MAX_GROUP_BYTES:
+        raise UserError(
+            f"{path} has a column of {largest:,} bytes in one row group, and at most {MAX_GROUP_BYTES:,} are read; "
+            "write it with smaller row groups."
+        )
+    image, label = (_column(path, schema.names, wanted) for wanted in (("image", "img"), ("label", "fine_label")))
+    kind = schema.field(image).type
+    fields = {field.name: field.type for field in kind} if pa.types.is_struct(kind) else {}
+    if fields.get("bytes") not in (pa.binary(), pa.large_binary()):
+        raise UserError(f"{path}: column '{image}' is {kind}, but must be a struct with binary `bytes`; convert it.")
+    if not pa.types.is_integer(schema.field(label).type):
+        raise UserError(f"{path}: column '{label}' is {schema.field(label).type}, but must be an integer; convert it.")
+    # A dictionary can repeat its largest value, which may be all that a column holds, in every row.
+    chunk = max(1, min(CHUNK, CHUNK_BYTES // max(largest, 1)))
+    return Shard(path, rows, image, label, _names(path, schema.metadata or {}, label), chunk)
+
+
+def _largest_column(metadata: Any) -> int:
+    """Decompressed bytes of the largest column of any row group, by the file's footer."""
+    groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
+    sizes = (group.column(index).total_uncompressed_size for group in groups for index in range(group.num_columns))
+    return max(sizes, default=0)
+
+
+def _column(path: Path, present: list[str], wanted: tuple[str, str]) -> str:
+    for name in wanted:
+        if name in present:
+            return name
+    columns = ", ".join(present) or "none"
+    raise UserError(f"{path} has no column '{wanted[0]}' or '{wanted[1]}' among: {columns}; rename the right one.")
+
+
+def _names(path: Path, metadata: dict[bytes, bytes], label: str) -> tuple[str, ...] | None:
+    """Class names from Hugging Face's metadata; None where there are none."""
+    if b"huggingface" not in metadata:
+        return None
+    try:
+        names = json.loads(metadata[b"huggingface"])["info"]["features"][label].get("names")
+        if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+            raise TypeError("names are no list of strings")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(
+            f"{path}: its 'huggingface' metadata do not describe column '{label}' ({error!r}); write it without them."
+        ) from error
+    return tuple(names) if names else None
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    # UnicodeDecodeError: pyarrow decodes the names of columns while it opens a file.
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} is damaged or no parquet file ({reason}); copy it anew and run again.") from error
