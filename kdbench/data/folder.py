@@ -67,7 +67,14 @@ class Folder(LocalFolder):
 
 
 def _subfolders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    """Names of a split's folders, sorted; hidden ones and files are left alone, a link to nothing is refused."""
+    names = []
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.name.startswith("."):
+            names.append(entry.name)
+        elif entry.is_symlink() and not entry.exists():
+            raise UserError(f"{entry} links to nothing; mend the link or take it away.")
+    return sorted(names)
 
 
 def _in_classes(split: Path, classes: Sequence[str]) -> Iterator[Labelled]:
@@ -99,7 +106,7 @@ def _annotated(folder: Path, classes: Sequence[str]) -> Iterator[Labelled]:
     path = folder / ANNOTATIONS
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         file, *rest = line.split("\t")
-        if not rest or rest[0] not in numbers:
+        if Path(file).name != file or not rest or rest[0] not in numbers:
             raise UserError(f"{path}, line {number}: it names no class of train behind a file; download it anew.")
         yield path.parent / "images" / file, numbers[rest[0]]
 
@@ -126,10 +133,12 @@ def _load(files: Sequence[Labelled], side: int) -> Split:
 
 def _read(path: Path) -> bytes:
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise UserError(f"{path} is no file; mend it or take it away.")
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)  # one more than are decoded, so that a longer file is refused as such
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); mend it or take it away.") from error
+        raise UserError(f"{path!s:.300} cannot be read ({error.strerror}); mend it or take it away.") from error
 
 
 def _bad(path: Path, reason: ValueError) -> UserError:

@@ -91,8 +91,10 @@ class _Execution:
         self._claims = claims
         self._say = say
         self._flops = ForwardFlops(registry, dataset.info)
-        #: Failed runs are tried again, once: what failed before this execution is told from what fails in it.
-        self._failed_before = {record.id: record for run in self._all if (record := store.record(run.id))}
+        #: Failed runs are tried again, once: what failed before this execution is told from what fails in it. What is
+        #: finished by now was finished by another process since the plan was made.
+        before = (store.record(run.id) for run in self._all)
+        self._failed_before = {record.id: record for record in before if record and record.status == "failed"}
         self._over: set[str] = set()
         self._summary = Summary()
 
@@ -102,6 +104,7 @@ class _Execution:
             while True:
                 ended = self._pass()
                 summary.records += ended
+                self._over.update(record.id for record in ended)
                 left = self._left(self._all)
                 holders = sorted({owner for run in left if (owner := self._claims.owner(run.id))})
                 if not holders and not any(self._ready(run) for run in left):

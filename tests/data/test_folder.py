@@ -143,7 +143,7 @@ def test_annotations_that_name_no_class_are_refused(tmp_path: Path, line: str) -
 def test_annotated_image_that_is_missing_is_refused(tmp_path: Path) -> None:
     folder = tiny_imagenet(tmp_path / "tiny")
     (folder / "val/images/val_3.JPEG").unlink()
-    refused(folder, r"val_3.JPEG cannot be read \(No such file or directory\); mend it or take it away")
+    refused(folder, "val_3.JPEG is no file; mend it or take it away")
 
 
 @pytest.mark.parametrize(
@@ -186,6 +186,29 @@ def test_a_split_of_nothing_or_of_too_much_is_refused(folder: Path, monkeypatch:
     refused(folder, "test has 0 images; a split must have from 1")
     monkeypatch.setattr("kdbench.data.local.MAX_IMAGES", 19)
     refused(folder, "train has 20 images; a split must have from 1 to 19")
+
+
+def test_links_count_and_links_to_nothing_are_refused(folder: Path) -> None:
+    expected = load(folder).checksum
+    (folder / "train/cat").rename(folder / "cats")
+    (folder / "train/cat").symlink_to(folder / "cats")
+    assert load(folder).checksum == expected
+    (folder / "cats").rename(folder / "lost")
+    refused(folder, "train/cat links to nothing; mend the link or take it away")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_no_image_and_is_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "train/cat/00.png")
+    refused(folder, "train/cat/00.png is no file; mend it or take it away")
+
+
+def test_a_file_that_may_not_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", denied)
+    refused(folder, r"train/ant/00.png cannot be read \(Permission denied\)")
 
 
 def test_a_folder_must_be_named() -> None:

@@ -12,6 +12,7 @@ import torch
 
 from kdbench.cells import Expansion
 from kdbench.cli.options import parse_settings
+from kdbench.data.folder import Folder
 from kdbench.data.parquet import Parquet
 from kdbench.errors import UserError
 from kdbench.gate.baseline import read_baseline
@@ -73,6 +74,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "checkpoint": read_checkpoint,
     "weights": lambda path: load_weights(network(), path, STUDENT.name),
     "zoo": lambda path: read_zoo_checkpoint(path, ARCHITECTURE, CLASSES),
+    "folder": lambda path: Folder().with_argument(str(path)).load(None),
     "parquet": lambda path: Parquet().with_argument(str(path)).load(None),
 }
 
@@ -86,13 +88,15 @@ def unchanged(folder: Path) -> Iterator[None]:
 
 
 def listing(folder: Path) -> dict[str, str]:
-    """Every path below a folder, with what it is: a digest, `folder` or a link's target."""
+    """Every path below a folder, with what it is: a digest, `folder`, `pipe` or a link's target."""
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
             what = f"→ {path.readlink()}"
+        elif path.is_file():
+            what = hashlib.sha256(path.read_bytes()).hexdigest()
         else:
-            what = "folder" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
+            what = "folder" if path.is_dir() else "pipe"
         found[str(path.relative_to(folder))] = what
     return found
 

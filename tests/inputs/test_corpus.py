@@ -17,6 +17,7 @@ COMMANDS: dict[str, Callable[[Path, Path], list[object]]] = {
     "baseline": lambda path, _: ["check", "--baseline", path],
     "weights": lambda path, grid: ["run", "--grid", grid, "--methods", "kd", "--teacher", f"resnet14={path}"],
     "zoo": lambda path, _: ["teachers", "import", path, "--arch", "resnet8", "--data-dir", "none"],
+    "folder": lambda path, grid: ["run", "--grid", grid, "--dataset", f"folder:{path}"],
     "parquet": lambda path, grid: ["run", "--grid", grid, "--dataset", f"parquet:{path}"],
 }
 

@@ -4,7 +4,7 @@ A maker gets an empty folder and the path of a canary, which exists afterwards o
 executed, and returns the path to give to the reader of its kind.
 """
 
-from tests.inputs.corpus import any_kind, parquet, text, weights, zoo
+from tests.inputs.corpus import any_kind, folder, parquet, text, weights, zoo
 from tests.inputs.corpus.cases import CORPUS
 
-__all__ = ["CORPUS", "any_kind", "parquet", "text", "weights", "zoo"]
+__all__ = ["CORPUS", "any_kind", "folder", "parquet", "text", "weights", "zoo"]

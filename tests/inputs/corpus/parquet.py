@@ -31,7 +31,7 @@ def _image(data: bytes) -> Callable[[Path], None]:
     return lambda path: write_parquet(path, [*SOUND, data], [0] * 4)
 
 
-def _claiming(width: int, height: int) -> bytes:
+def claiming(width: int, height: int) -> bytes:
     """A PNG whose header claims this size, with the checksum that belongs to it."""
     data = bytearray(SOUND[0])
     data[16:24] = struct.pack(">II", width, height)
@@ -69,9 +69,9 @@ def _many_rows(path: Path) -> None:
 
 
 PARQUET: dict[str, Callable[[Path], None]] = {
-    "image that claims 50,000 pixels a side": _image(_claiming(50_000, 50_000)),
-    "image of one row of pixels": _image(_claiming(2**31 - 1, 1)),
-    "image of no pixels": _image(_claiming(0, 0)),
+    "image that claims 50,000 pixels a side": _image(claiming(50_000, 50_000)),
+    "image of one row of pixels": _image(claiming(2**31 - 1, 1)),
+    "image of no pixels": _image(claiming(0, 0)),
     "image of 36 million pixels": lambda path: write_parquet(path, [_large_png()] * 2, [0, 1]),
     "text bomb in an image": lambda path: write_parquet(path, [_text_bomb()] * 2, [0, 1]),
     "image with code": _image(pickle.dumps(Executes(Path("canary")))),

@@ -1,0 +1,45 @@
+"""The local executor beside other processes, which may finish what its plan still counts as left."""
+
+import pytest
+
+from kdbench.execution.jobs import Options
+from kdbench.execution.local import execute
+from kdbench.execution.plan import make_plan
+from kdbench.execution.staleness import Present
+from kdbench.plugins import load_plugins
+from kdbench.store.store import Store
+from tests.training.support import CPU, RECIPE, noise_dataset, runs
+
+RUNS = runs("kd", pair="resnet8:resnet8", recipe=RECIPE.model_copy(update={"epochs": 1, "max_steps": 1}))
+
+
+@pytest.fixture
+def at_hand(tmp_path):
+    """(plan of what a folder of results lacks now, what executes a plan on it)."""
+    registry, store, dataset = load_plugins(), Store(tmp_path), noise_dataset()
+    options = Options(CPU, workers=1, checkpoint_seconds=0)
+    return lambda: make_plan(RUNS, store, Present(registry)), lambda plan: execute(
+        plan, store, registry, dataset, options
+    )
+
+
+def test_what_another_process_finished_since_the_plan_was_made_is_not_trained_again(at_hand):
+    plan, carry_out = at_hand
+    before = plan()
+    first = carry_out(plan())
+    assert [record.run.title for record in first.records] == [run.title for run in (*before.teachers, *before.pending)]
+    second = carry_out(before)
+    assert (second.records, second.others, second.skipped) == ([], 2, [])
+
+
+def test_what_failed_before_is_tried_again_once(at_hand, monkeypatch):
+    plan, carry_out = at_hand
+
+    def broken(*_):
+        raise ArithmeticError("mended soon")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kdbench.training.member.Member.__init__", broken)
+        assert [record.status for record in carry_out(plan()).records] == ["failed"]  # the teacher's; no student begins
+        assert [record.status for record in carry_out(plan()).records] == ["failed"]
+    assert [record.status for record in carry_out(plan()).records] == ["done", "done"]
