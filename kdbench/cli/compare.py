@@ -37,6 +37,7 @@ def _text(comparison: Comparison, alpha: float) -> str:
     lines += [f"{cell.title}: {problem}" for cell in comparison.cells for problem in _problems(cell)]
     lines += [f"only in A: {title}" for title in comparison.only_a]
     lines += [f"only in B: {title}" for title in comparison.only_b]
+    lines += [f"A → B: {comparison.surroundings}"] if comparison.surroundings else []
     lines.append(
         f"last epoch's accuracy, %, mean ± sample std (n); t intervals at {100 * (1 - alpha):g} %; separated: zero is "
         f"excluded after Holm's correction for {len(comparison.cells)} comparisons"

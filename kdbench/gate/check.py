@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from kdbench.cells import Cell
 from kdbench.gate.baseline import Baseline, BaselineCell, CellKey
 from kdbench.gate.difference import Sides, refuse_other_data
 from kdbench.gate.rerun import Bench, changed_runs
-from kdbench.gate.sides import changed
+from kdbench.gate.sides import changed, surroundings
 from kdbench.gate.verdict import Outcome, Verdict, judge
 from kdbench.report.results import Summary
 from kdbench.store.records import Record
@@ -102,18 +102,8 @@ def check(bench: Bench, *, margin: float | None = None, alpha: float = 0.05) -> 
     verdicts = {cell.key: verdict for cell, verdict in zip(whole, judged, strict=True)}
     notes = changed_runs(bench)
     cells = tuple(_checked(cell, found, verdicts, notes) for cell in baseline.cells)
-    now = _surroundings(record.environment for records, _ in found.values() for record in records)
-    return Report(baseline, cells, margin, alpha, changed(_surroundings(baseline.environments), now))
-
-
-def _surroundings(environments: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """What an accuracy may depend on beside the configuration, each with all its values."""
-    found: dict[str, set[str]] = {}
-    for environment in environments:
-        told = {name: environment[name] for name in ("device", "python") if name in environment}
-        for name, value in (told | environment.get("packages", {})).items():
-            found.setdefault(name, set()).add(f"{value}")
-    return {name: " and ".join(sorted(values)) for name, values in found.items()}
+    now = surroundings(record.environment for records, _ in found.values() for record in records)
+    return Report(baseline, cells, margin, alpha, changed(surroundings(baseline.environments), now))
 
 
 def _found(cell: Cell, store: Store) -> tuple[list[Record], str | None]:

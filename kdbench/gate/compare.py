@@ -8,7 +8,7 @@ from typing import Any
 
 from kdbench.errors import UserError
 from kdbench.gate.difference import Difference, Sides, difference, refuse_other_data
-from kdbench.gate.sides import Cells, Measured, Subject, changed, titles
+from kdbench.gate.sides import Measured, Side, Subject, changed, surroundings, titles
 from kdbench.report.statistics import Estimate, Interval, holm
 
 
@@ -56,18 +56,24 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Cells on both sides, and what only one side has."""
+    """Cells on both sides, what only one side has, and in words which versions and devices differ."""
 
     cells: list[Compared]
     only_a: list[str]
     only_b: list[str]
+    surroundings: str
 
     def as_json(self) -> dict[str, Any]:
         """As plain data."""
-        return {"cells": [cell.as_json() for cell in self.cells], "only_a": self.only_a, "only_b": self.only_b}
+        return {
+            "cells": [cell.as_json() for cell in self.cells],
+            "only_a": self.only_a,
+            "only_b": self.only_b,
+            "surroundings": self.surroundings or None,
+        }
 
 
-def compare(a: Cells, b: Cells, *, alpha: float = 0.05) -> Comparison:
+def compare(a: Side, b: Side, *, alpha: float = 0.05) -> Comparison:
     """B minus A in points, with t intervals at 1 − alpha; Holm's correction is over all cells.
 
     Cells match if data set, pair, method and parameters do, and of several recipes the equal one; a single recipe on
@@ -75,9 +81,9 @@ def compare(a: Cells, b: Cells, *, alpha: float = 0.05) -> Comparison:
     measured on different data.
     """
     matched, only_a, only_b = [], [], []
-    named = titles([*a, *b])
+    named = titles([*a.cells, *b.cells])
     for subject in named:
-        together, left, right = _match(a.get(subject, []), b.get(subject, []))
+        together, left, right = _match(a.cells.get(subject, []), b.cells.get(subject, []))
         matched += [(subject, old, new) for old, new in together]
         only_a += [named[subject]] * len(left)
         only_b += [named[subject]] * len(right)
@@ -92,7 +98,7 @@ def compare(a: Cells, b: Cells, *, alpha: float = 0.05) -> Comparison:
         Compared(subject, named[subject], old, new, change, estimate.interval(1 - alpha), apart)
         for (subject, old, new), change, estimate, apart in zip(matched, changes, estimates, separated, strict=True)
     ]
-    return Comparison(cells, only_a, only_b)
+    return Comparison(cells, only_a, only_b, changed(surroundings(a.environments), surroundings(b.environments)))
 
 
 def _match(

@@ -51,11 +51,16 @@ class Measured:
         return Summary(tuple(self.values[seed] for seed in sorted(self.values)))
 
 
-Cells = Mapping[Subject, list[Measured]]
+@dataclass
+class Side:
+    """Cells by subject, one for each recipe that it was trained with, and the machines and versions that measured."""
+
+    cells: dict[Subject, list[Measured]] = field(default_factory=dict)
+    environments: list[Mapping[str, Any]] = field(default_factory=list)
 
 
-def read_side(path: Path) -> Cells:
-    """Cells by subject, one for each recipe that it was trained with.
+def read_side(path: Path) -> Side:
+    """One side of a comparison.
 
     Raises `UserError` if there are none, if a record is damaged, or if the runs of one cell have unlike teachers or
     those of one data set unlike data.
@@ -67,8 +72,8 @@ def read_side(path: Path) -> Cells:
     return _from_baseline(path)
 
 
-def _from_records(folder: Path) -> Cells:
-    cells: dict[Subject, list[Measured]] = {}
+def _from_records(folder: Path) -> Side:
+    side = Side()
     data: dict[str, str] = {}
     found = Store(folder).find()
     if found.damaged:
@@ -83,7 +88,8 @@ def _from_records(folder: Path) -> Cells:
         teacher = run.teacher.architecture if run.teacher else None
         subject = Subject(run.dataset, teacher, run.student, run.method, _key(run.params))
         new = Measured(run.recipe.model_dump(mode="json"), record.data_sha256, _taught_by(run))
-        measured = _of_recipe(cells.setdefault(subject, []), new)
+        measured = _of_recipe(side.cells.setdefault(subject, []), new)
+        side.environments.append(record.environment)
         if unlike := changed(measured.taught_by, new.taught_by):
             raise UserError(
                 f"{folder} holds runs of {subject.name} that learned from different networks ({unlike}); keep those of "
@@ -93,23 +99,23 @@ def _from_records(folder: Path) -> Cells:
             measured.values[run.seed] = record.top1_last
         else:
             measured.without[run.seed] = record.status
-    if not cells:
+    if not side.cells:
         raise UserError(f"{folder} holds no records of students; give a results folder or a baseline file.")
-    return cells
+    return side
 
 
-def _from_baseline(path: Path) -> Cells:
+def _from_baseline(path: Path) -> Side:
     baseline = read_baseline(path)
-    cells: dict[Subject, list[Measured]] = {}
+    side = Side(environments=list(baseline.environments))
     for cell in baseline.cells:
         recipe = baseline.grid.recipe.model_copy(update={"lr": cell.lr, "lr_by_family": {}}).model_dump(mode="json")
         subject = Subject(
             baseline.dataset, cell.teacher if cell.taught else None, cell.student, cell.method, _key(cell.params)
         )
         new = Measured(recipe, baseline.data_sha256, _planned_teacher(baseline, cell.teacher) if cell.taught else {})
-        measured = _of_recipe(cells.setdefault(subject, []), new)
+        measured = _of_recipe(side.cells.setdefault(subject, []), new)
         measured.values |= {value.seed: value.top1_last for value in cell.values}
-    return cells
+    return side
 
 
 def _of_recipe(found: list[Measured], new: Measured) -> Measured:
@@ -171,3 +177,13 @@ def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """What both tell, but not alike, in words."""
     names = sorted(name for name in old.keys() & new.keys() if old[name] != new[name])
     return ", ".join(f"{name} {old[name]} → {new[name]}" for name in names)
+
+
+def surroundings(environments: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """What an accuracy may depend on beside the configuration, each with all its values."""
+    found: dict[str, set[str]] = {}
+    for environment in environments:
+        told = {name: environment[name] for name in ("device", "python") if name in environment}
+        for name, value in (told | environment.get("packages", {})).items():
+            found.setdefault(name, set()).add(f"{value}")
+    return {name: " and ".join(sorted(values)) for name, values in found.items()}

@@ -48,6 +48,19 @@ def test_a_baseline_compares_with_its_own_folder(folder):
     assert not any(cell["separated"] or cell["recipe_change"] for cell in page["cells"])
 
 
+def test_other_versions_and_devices_are_told(folder):
+    cells = expansion(folder)
+    store = Store(folder / "c")
+    for cell in cells.cells:
+        for run in cell.runs:
+            store.write(record(run, 90.0, environment={"device": "a GPU", "packages": {"kdbench": "0", "torch": "9"}}))
+    page = kdbench("compare", folder / "a", folder / "c")
+    assert "A → B: device made up → a GPU\n" in page.out
+    told = json.loads(kdbench("compare", folder / "a", folder / "c", "--json").out)["surroundings"]
+    assert told == "device made up → a GPU"
+    assert "A → B" not in kdbench("compare", folder / "a", folder / "b").out
+
+
 def test_another_recipe_is_told(folder):
     other = expansion(folder, GRID.replace("epochs: 1", "epochs: 2"))
     fill(Store(folder / "c"), other, accuracies(kd=92.0))
