@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kdbench.candidates import with_candidates
 from kdbench.errors import UserError, lacking, unknown
 from kdbench.grid import Grid, Pair, PairField, Row, Table
 from kdbench.paper import load_paper_table
@@ -28,6 +30,7 @@ class Selection(BaseModel):
     recipe_name: str | None = Field(None, description="a recipe in place of the grid's `recipe`")
     recipe: dict[str, Any] = Field({}, description="single values of the students' and teachers' recipe, applied last")
     params: dict[str, dict[str, Any]] = {}
+    candidates: dict[str, dict[str, list[Any]]] = Field({}, description="method → parameter → values to compare")
 
 
 def load_grid(name: str, registry: Registry, selection: Selection | None = None) -> Grid:
@@ -76,14 +79,11 @@ def _select(grid: Grid, selection: Selection, registry: Registry) -> Grid:
     tables = _chosen_tables(grid, selection.tables)
     tables = _chosen_pairs(tables, selection.pairs)
     tables = _chosen_methods(tables, selection.methods)
-    for method in selection.params:
+    for method in (*selection.params, *selection.candidates):
         if not any(row.method == method for table in tables for row in table.rows):
             methods = {row.method for table in tables for row in table.rows}
             raise unknown("method in this selection", method, methods, "kdbench list methods")
-    tables = tuple(
-        table.model_copy(update={"rows": tuple(_with_params(row, selection.params) for row in table.rows)})
-        for table in tables
-    )
+    tables = tuple(table.model_copy(update={"rows": tuple(_rows(table, selection))}) for table in tables)
     if selection.dataset and selection.dataset != grid.dataset:
         # A table that reprints a paper's says itself where it was measured.
         label = registry.dataset(selection.dataset).label
@@ -140,6 +140,11 @@ def _chosen_methods(tables: tuple[Table, ...], methods: tuple[str, ...]) -> tupl
         if kept:
             chosen.append(table.model_copy(update={"rows": kept}))
     return tuple(chosen)
+
+
+def _rows(table: Table, selection: Selection) -> Iterator[Row]:
+    for row in table.rows:
+        yield from with_candidates(_with_params(row, selection.params), selection.candidates.get(row.method, {}))
 
 
 def _with_params(row: Row, overrides: dict[str, dict[str, Any]]) -> Row:

@@ -286,3 +286,45 @@ def test_a_declaration_that_raises_is_said_with_its_method(monkeypatch, declarat
     with pytest.raises(UserError, match=f"method 'dkd': `{declaration}` raises {said}"):
         expand("quick", methods=("dkd",))
     assert expand("quick", methods=("kd",)).cells
+
+
+def test_candidates_stand_behind_their_row_and_are_no_numbers_of_the_papers():
+    varied = expand("cifar100", tables=("table1",), candidates={"kd": {"tau": [1, 2.5], "alpha": [0.5, 2]}})
+    rows = varied.grid.tables[0].rows
+    assert [row.key for row in rows if row.method == "kd"] == [
+        "kd",
+        "kd/tau-1_alpha-0.5",
+        "kd/tau-1_alpha-2",
+        "kd/tau-2.5_alpha-0.5",
+        "kd/tau-2.5_alpha-2",
+    ]
+    position = [row.key for row in rows].index("kd")
+    assert rows[position].published and not any(row.published for row in rows[position + 1 : position + 5])
+    assert rows[position + 4].label == "KD (tau 2.5, alpha 2)"
+    assert rows[position + 4].params == {"tau": 2.5, "alpha": 2}
+    assert [row for row in rows if row.method != "kd"] == [
+        row for row in expand("cifar100", tables=("table1",)).grid.tables[0].rows if row.method != "kd"
+    ]
+
+
+def test_a_candidate_equal_to_the_method_as_it_is_costs_nothing():
+    alone, varied = (
+        distinct(all_runs(expand("quick", methods=("kd",), seeds=(0,), candidates=chosen)))
+        for chosen in ({}, {"kd": {"tau": [4, 8]}})
+    )
+    assert len(varied) == 2 * len(alone) and {run.id for run in alone} < {run.id for run in varied}
+
+
+def test_a_row_that_sets_the_parameter_itself_is_not_varied(tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY_GRID.replace("}]", "}, {method: kd, variant: hot, params: {tau: 9}}]"))
+    rows = load_grid(str(path), REGISTRY, Selection(candidates={"kd": {"tau": [1]}})).tables[0].rows
+    assert [row.key for row in rows if row.method == "kd"] == ["kd", "kd/tau-1", "kd/hot"]
+    other = load_grid(str(path), REGISTRY, Selection(candidates={"kd": {"alpha": [2]}})).tables[0].rows
+    assert [row.key for row in other if row.method == "kd"][2:] == ["kd/hot", "kd/hot_alpha-2"]
+    assert other[-1].params == {"tau": 9, "alpha": 2}
+
+
+def test_values_that_names_cannot_hold_make_names_all_the_same():
+    rows = expand("quick", methods=("dskd",), candidates={"dskd": {"blocks": [[1], [1, 2]]}}).grid.tables[0].rows
+    assert [row.key for row in rows] == ["dskd", "dskd/blocks-_1_", "dskd/blocks-_1_2_"]

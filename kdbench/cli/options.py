@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,6 +31,10 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a recipe or a method: recipe.epochs=2, dskd.beta=10. May be repeated."),
 ]
+VaryOption = Annotated[
+    list[str] | None,
+    typer.Option("--vary", help="Add a row for each value of a method's parameter: kd.tau=1,2,8. May be repeated."),
+]
 PrecisionOption = Annotated[str, typer.Option("--precision", help="fp32, tf32 or bf16; the same as recipe.precision.")]
 ResultsOption = Annotated[
     Path, typer.Option("--results", callback=checked_path, help="Folder of records, checkpoints and weights.")
@@ -53,6 +58,8 @@ ConcurrencyOption = Annotated[
 ]
 
 RESULTS = Path("results/runs")
+#: Rows that `--vary` may add to one of the grid's.
+MAX_CANDIDATES = 1000
 
 
 def registry_with(plugins: list[Path] | None) -> Registry:
@@ -103,6 +110,23 @@ def parse_settings(settings: list[str]) -> tuple[dict[str, Any], dict[str, dict[
         else:
             params.setdefault(owner, {})[key] = value
     return recipe, params
+
+
+def parse_candidates(settings: list[str]) -> dict[str, dict[str, list[Any]]]:
+    """Values by method and parameter of `--vary` options."""
+    found: dict[str, dict[str, list[Any]]] = {}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        owner, dot, key = path.strip().partition(".")
+        if not (equals and dot and owner and key) or owner == "recipe":
+            raise UserError(f"--vary takes METHOD.PARAMETER=VALUE,VALUE, not '{setting}'; a recipe is a whole grid's.")
+        values = read_value(f"[{text}]", f"--vary {path}")
+        if not values or any(values.count(value) > 1 for value in values):
+            raise UserError(f"--vary {path} takes distinct values, at least one, not '{text}'.")
+        found.setdefault(owner, {})[key] = values
+    if (count := sum(math.prod(map(len, params.values())) for params in found.values())) > MAX_CANDIDATES:
+        raise UserError(f"--vary makes {count:,} rows of each, and at most {MAX_CANDIDATES:,} are planned; vary less.")
+    return found
 
 
 def parse_concurrency(text: str) -> int:

@@ -14,6 +14,7 @@ from kdbench.cli import options
 from kdbench.cli.options import (
     default_data_dir,
     imported_teachers,
+    parse_candidates,
     parse_seeds,
     parse_settings,
     registry_with,
@@ -49,6 +50,7 @@ def open_session(
     data_dir: options.DataDirOption = None,
     recipe: options.GridRecipeOption = "",
     settings: options.SetOption = None,
+    vary: options.VaryOption = None,
     precision: options.PrecisionOption = "",
     results: options.ResultsOption = options.RESULTS,
     plugin: options.PluginOption = None,
@@ -70,6 +72,7 @@ def open_session(
             "recipe_name": recipe or None,
             "recipe": changed,
             "params": {registry.method(name).name: values for name, values in params.items()},
+            "candidates": {registry.method(name).name: values for name, values in parse_candidates(vary or []).items()},
         },
         "command line",
     )
