@@ -44,8 +44,9 @@ def test_it_is_no_setting(folder: Path, setting: str) -> None:
 
 
 @pytest.mark.parametrize("setting", SETTINGS[::5])
-def test_the_command_refuses_the_setting(setting: str) -> None:
+def test_the_command_refuses_it_as_setting_and_as_candidate(setting: str) -> None:
     check_refused(kdbench("run", "--grid", "sound.yaml", f"--set={setting}"))
+    check_refused(kdbench("run", "--grid", "sound.yaml", f"--vary={setting}"))
 
 
 @pytest.mark.parametrize("kind", ["method", "architecture", "dataset", "grid", "paper table"])
