@@ -20,6 +20,7 @@ from tests.losses.support import (
 
 SHAPES = [(1, 2), (3, 7), (64, 100), (41, 1271)]
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
+TWO_TYPES = list(itertools.permutations([torch.float64, torch.float32, torch.float16], 2))
 SWITCHES = [
     dict(zip(("adaptive", "detach", "per_sample"), x, strict=True)) for x in itertools.product((True, False), repeat=3)
 ]
@@ -158,6 +159,56 @@ def test_teacher_and_heads_of_different_types():
     logits = arguments("deep_kd", 5, 6)
     logits[1][0] = logits[1][0].detach().bfloat16().requires_grad_()
     assert_agrees("analytic", "deep_kd", logits)
+
+
+@pytest.mark.parametrize("types", TWO_TYPES, ids=str)
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_inputs_of_any_two_types_are_left_alone(operator, types):
+    """The second call sees what the first one left."""
+    of_teacher, of_heads = types
+    teacher = 0 if operator.startswith("deep") else 1
+    args = mapped(arguments(operator, 5, 6), lambda x: x.to(of_heads))
+    args[teacher] = args[teacher].to(of_teacher)
+    for _ in range(2):
+        assert_agrees("analytic", operator, args)
+
+
+@pytest.mark.parametrize("tau_squared", [True, False])
+def test_temperatures_in_a_type_of_less_digits_cost_a_float64_gradient_none(tau_squared):
+    args = mapped(arguments("kd", 3, 6), torch.Tensor.double)
+    tau = torch.tensor([1.0, 2.1, 3.7])
+    assert_agrees("analytic", "kd", args, tau=tau, tau_squared=tau_squared)
+
+
+@pytest.mark.parametrize("operator", ["kd", "deep_kd"])
+def test_many_classes_in_float16_beside_a_teacher_that_is_close(operator):
+    """Slopes of 10⁻⁷ keep their digits until a loss scaler's upstream gradient lifts them."""
+    torch.manual_seed(0)
+    teacher = torch.randn(4, 20_000).half()
+    heads = [(teacher + torch.randn(4, 20_000) / 10).half().requires_grad_() for _ in range(2)]
+
+    def scaled(heads, teacher, backend):
+        function = implementation(backend, operator)
+        loss = function(heads[0], teacher) if operator == "kd" else sum(function(teacher, heads[:1], heads[1]))
+        return torch.autograd.grad(loss * 1024, heads, allow_unused=True)
+
+    exact = scaled([x.detach().double().requires_grad_() for x in heads], teacher.double(), "reference")
+    for ours, other in zip(scaled(heads, teacher, "analytic"), exact, strict=True):
+        assert ours is other is None or (ours.double() - other).norm() / other.norm() < 2e-3
+
+
+def test_float16_maps_farther_apart_than_float16_reaches():
+    teacher = torch.full((2, 8), -6e4, dtype=torch.float16)
+    heads = [torch.full((2, 8), x, dtype=torch.float16).requires_grad_() for x in (6e4, 5e4)]
+    _, gradients = run(implementation("analytic", "deep_mse"), [teacher, heads[:1], heads[1]])
+    exact = [3 * 2 * 1.2e5 / 16, 2 * 2 * 1.1e5 / 16]
+    torch.testing.assert_close([x[0, 0].item() for x in gradients], exact, rtol=1e-3, atol=0)
+
+
+def test_a_batch_of_no_samples_in_a_half_type():
+    student, teacher = arguments("kd", 0, 6, dtype=torch.bfloat16)
+    _, (gradient,) = run(implementation("analytic", "kd"), [student, teacher], reduction="none")
+    assert gradient.shape == (0, 6) and gradient.dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("gap", [1e2, 1e4])

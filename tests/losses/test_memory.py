@@ -26,6 +26,13 @@ def test_maps_in_channels_last_and_types_that_differ(monkeypatch):
     assert scratch("analytic", last, "deep_mse") < last[0].nbytes / 2
 
 
+def test_a_teacher_in_float64(monkeypatch):
+    monkeypatch.setattr(blocks, "CPU_BYTES", 2**16)
+    args = arguments("ce_kd", 2048, 16)
+    args[1] = args[1].double()
+    assert scratch("analytic", args, "ce_kd") < 5 * 2**16
+
+
 def test_a_temperature_per_sample(monkeypatch):
     monkeypatch.setattr(blocks, "CPU_BYTES", 2**12)
     args = arguments("kd", BATCH, CLASSES)

@@ -12,9 +12,9 @@ DEVICE_BYTES = 2**26
 def blocks(batch: int, row_bytes: int, device: torch.device) -> list[slice]:
     """`batch` rows as slices of as many as make a block, one at least; `row_bytes` is what a row takes.
 
-    Inside `torch.compile` they are one slice: Inductor makes a loop of its own.
+    There is one slice of no rows, too. Inside `torch.compile` they are one slice: Inductor makes a loop of its own.
     """
     if torch.compiler.is_compiling():
         return [slice(None)]
     rows = max(1, (CPU_BYTES if device.type == "cpu" else DEVICE_BYTES) // max(1, row_bytes))
-    return [slice(first, first + rows) for first in range(0, batch, rows)]
+    return [slice(first, first + rows) for first in range(0, max(1, batch), rows)]

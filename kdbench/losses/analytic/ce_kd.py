@@ -9,7 +9,7 @@ from torch.nn.functional import log_softmax
 
 from kdbench.losses.analytic.blocks import blocks
 from kdbench.losses.analytic.divergence import divergences, kept_type
-from kdbench.losses.analytic.scaling import scaled
+from kdbench.losses.analytic.scaling import headroom, scaled
 from kdbench.losses.fused import FusedLoss, Gradients, Inputs
 from kdbench.losses.precision import accumulation_type
 
@@ -17,7 +17,7 @@ from kdbench.losses.precision import accumulation_type
 def _forward(heads: Sequence[Tensor], constants: Sequence[Tensor], tau: float, tau_squared: bool) -> tuple[Any, ...]:
     (head,), (teacher, labels) = heads, constants
     losses, slopes = divergences(heads, teacher, tau)
-    rows = [_row_terms(head[part], labels[part], losses.dtype) for part in _blocks(head)]
+    rows = [_row_terms(head[part], labels[part], losses.dtype) for part in _blocks(head, losses.dtype)]
     chosen, highest, normaliser = (torch.cat(x) for x in zip(*rows, strict=True))
     ce, kd = chosen.mean().neg_(), losses.mean() * (tau**2 if tau_squared else 1.0)
     return ce, kd, slopes, chosen.expm1_(), highest, normaliser
@@ -50,12 +50,13 @@ def _backward(
 ) -> Gradients:
     ((slope,), *row_terms), (of_ce, of_kd), (tau, tau_squared) = kept, upstream, options
     (head,), (_, labels) = inputs
-    of_slope = None if of_kd is None else of_kd * ((tau if tau_squared else 1 / tau) / len(head))
+    factor = (tau if tau_squared else 1 / tau) / len(head) / headroom(slope.dtype)
+    of_slope = None if of_kd is None else of_kd * factor
     if of_ce is None:
         return [None if of_slope is None else scaled(slope, of_slope, in_place)]
     of_errors = of_ce / len(head)
     result = slope if in_place else torch.empty_like(slope)
-    for part in _blocks(head):
+    for part in _blocks(head, row_terms[0].dtype):
         # Made here and not before: adding the two gradients needs both upstream ones, and kept beside the slope this
         # one would be a [B, K] more than is returned.
         gradient = _errors(head[part], labels[part], *(x[part] for x in row_terms)).mul_(of_errors)
@@ -65,8 +66,8 @@ def _backward(
     return [result]
 
 
-def _blocks(head: Tensor) -> list[slice]:
-    return blocks(len(head), head.shape[1] * accumulation_type(head).itemsize, head.device)
+def _blocks(head: Tensor, dtype: torch.dtype) -> list[slice]:
+    return blocks(len(head), head.shape[1] * dtype.itemsize, head.device)
 
 
 def _errors(z: Tensor, labels: Tensor, chosen: Tensor, highest: Tensor, normaliser: Tensor) -> Tensor:

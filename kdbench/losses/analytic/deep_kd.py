@@ -7,6 +7,7 @@ from torch import Tensor
 
 from kdbench.losses.analytic.deep import WEIGHTING, combine, gradients
 from kdbench.losses.analytic.divergence import divergences, kept_type
+from kdbench.losses.analytic.scaling import headroom
 from kdbench.losses.fused import FusedLoss, Gradients, Inputs
 from kdbench.losses.precision import accumulation_type
 
@@ -38,7 +39,8 @@ def _backward(
     in_place: bool,
 ) -> Gradients:
     (slopes, rates), (tau, tau_squared, *_) = kept, options
-    return gradients(tuple(slopes), rates, _factor(tau, tau_squared) / tau, upstream, inputs.heads, in_place)
+    slope = _factor(tau, tau_squared) / tau / headroom(slopes[0].dtype)
+    return gradients(tuple(slopes), rates, slope, upstream, inputs.heads, in_place)
 
 
 _loss = FusedLoss(

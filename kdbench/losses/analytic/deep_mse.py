@@ -15,28 +15,37 @@ from kdbench.losses.precision import accumulation_type
 def _forward(heads: Sequence[Tensor], constants: Sequence[Tensor], *weighting: bool) -> tuple[Any, ...]:
     target = constants[0]
     dtype = accumulation_type(target, *heads)
-    norms, differences = zip(*(_difference(x, target, dtype) for x in heads), strict=True)
+    whole = _whole(heads, target) or torch.compiler.is_compiling()
+    norms, differences = zip(*(_difference(x, target, dtype, whole) for x in heads), strict=True)
     losses = torch.stack(norms).square_().div_(target.numel() // len(target))
     last, shallow, rates = combine(losses, *weighting)
     # Inductor makes no maps of differences: backward reads the inputs once, as it would read these.
     return last, shallow, [] if torch.compiler.is_compiling() else list(differences), rates
 
 
-def _difference(head: Tensor, target: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """(norms [B] in `dtype`, differences in the head's type) of head − target.
+def _whole(heads: Sequence[Tensor], target: Tensor) -> bool:
+    """Whether maps wait for backward as they are subtracted, all being of one type that losses accumulate in.
+
+    Otherwise halves wait: float16 maps may lie farther apart than float16 reaches.
+    """
+    return {x.dtype for x in heads} == {target.dtype} == {accumulation_type(target, *heads)}
+
+
+def _difference(head: Tensor, target: Tensor, dtype: torch.dtype, whole: bool) -> tuple[Tensor, Tensor]:
+    """(norms [B] in `dtype`, differences or, unless `whole`, their halves in the head's type) of head − target.
 
     The differences lie where the gradients will be: no other tensor of a map's size is made. Each head's have their own
     memory, since the allocator keeps a block of one map for the next step where it gives one of all maps back.
     """
     places = tuple(range(1, head.dim()))
-    if head.dtype == target.dtype == dtype or torch.compiler.is_compiling():
+    if whole:
         difference = head.to(dtype) - target
         return torch.linalg.vector_norm(difference, dim=places), difference
     norms, differences = head.new_empty(len(head), dtype=dtype), torch.empty_like(head)
-    for part in blocks(len(head), head[0].numel() * dtype.itemsize, head.device):
-        difference = head[part].to(dtype).sub_(target[part])
+    for part in blocks(len(head), head.shape[1:].numel() * dtype.itemsize, head.device):
+        difference = head[part] - target[part].to(dtype)
         norms[part] = torch.linalg.vector_norm(difference, dim=places)
-        differences[part] = difference
+        differences[part] = difference.mul_(0.5)
     return norms, differences
 
 
@@ -44,8 +53,8 @@ def _fake(heads: Sequence[Tensor], constants: Sequence[Tensor], *weighting: bool
     target = constants[0]
     dtype = accumulation_type(target, *heads)
     empty = heads[0].new_empty((), dtype=dtype).new_empty
-    same = [x.dtype == target.dtype == dtype for x in heads]
-    differences = [x - target if y else torch.empty_like(x) for x, y in zip(heads, same, strict=True)]
+    whole = _whole(heads, target)
+    differences = [x - target if whole else torch.empty_like(x) for x in heads]
     return empty(()), empty(()), differences, empty(len(heads) - 1, len(heads[0]))
 
 
@@ -57,11 +66,11 @@ def _backward(
     *,
     in_place: bool,
 ) -> Gradients:
-    differences, rates = kept
+    (differences, rates), target = kept, inputs.constants[0]
+    whole = _whole(inputs.heads, target) or not differences
     if not differences:
-        target = inputs.constants[0]
         differences = [x.to(accumulation_type(target, *inputs.heads)) - target for x in inputs.heads]
-    slope = 2 * len(differences[0]) / differences[0].numel()
+    slope = (2 if whole else 4) * len(differences[0]) / differences[0].numel()
     return gradients(differences, rates, slope, upstream, inputs.heads, in_place)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from kdbench.losses.analytic.blocks import blocks
+from kdbench.losses.analytic.scaling import headroom
 from kdbench.losses.precision import accumulation_type
 
 #: [L, B, K], or L of [B, K]: taken apart, they are the same.
@@ -16,12 +17,14 @@ Slopes = Tensor | list[Tensor]
 def divergences(heads: Sequence[Tensor], teacher: Tensor, tau: float | Tensor) -> tuple[Tensor, Slopes]:
     """(D, S) of L heads' logits [B, K]: D [L, B] = kl_i(p_T^τ ‖ p_l^τ), S [L, B, K] = softmax(z_l/τ) − softmax(z_T/τ).
 
-    S/τ is the gradient of D. S has the type `kept_type` of the heads. `tau` is a number or a tensor [B].
+    S/τ is the gradient of D. S has the type `kept_type` of the heads and is multiplied by the `headroom` of this type.
+    `tau` is a number or a tensor [B].
     """
     dtype, kept = accumulation_type(teacher, *heads), kept_type(heads)
+    room = headroom(kept)
     if torch.compiler.is_compiling():
         losses, slopes = _formula(heads, teacher, tau, dtype)
-        return losses, [x.to(kept) for x in slopes]
+        return losses, [(x * room).to(kept) for x in slopes]
     batch, classes = teacher.shape
     parts = blocks(batch, (len(heads) + 1) * classes * dtype.itemsize, teacher.device)
     if len(parts) == 1 and kept == dtype:
@@ -30,7 +33,8 @@ def divergences(heads: Sequence[Tensor], teacher: Tensor, tau: float | Tensor) -
     kept_slopes = teacher.new_empty(len(heads), batch, classes, dtype=kept)
     for part in parts:
         scale = tau[part] if isinstance(tau, Tensor) else tau
-        losses[:, part], kept_slopes[:, part] = _block([x[part] for x in heads], teacher[part], scale, dtype)
+        losses[:, part], block = _block([x[part] for x in heads], teacher[part], scale, dtype)
+        kept_slopes[:, part] = block.mul_(room)
     return losses, kept_slopes
 
 

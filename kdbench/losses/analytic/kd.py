@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from kdbench.losses.analytic.divergence import divergences, kept_type
-from kdbench.losses.analytic.scaling import scaled
+from kdbench.losses.analytic.scaling import headroom, scaled
 from kdbench.losses.fused import FusedLoss, Gradients, Inputs
 from kdbench.losses.precision import accumulation_type
 from kdbench.losses.reduction import Reduction
@@ -15,11 +16,16 @@ from kdbench.losses.reduction import Reduction
 def _forward(
     heads: Sequence[Tensor], constants: Sequence[Tensor], tau: float | None, tau_squared: bool, mean: bool
 ) -> tuple[Any, ...]:
-    temperature = constants[1] if tau is None else tau
+    temperature = _temperature(constants, tau, accumulation_type(constants[0], *heads))
     losses, slopes = divergences(heads, constants[0], temperature)
     if tau_squared:
         losses.mul_(temperature**2)
     return losses.mean() if mean else losses.squeeze(0).clone(), slopes
+
+
+def _temperature(constants: Sequence[Tensor], tau: float | None, dtype: torch.dtype) -> float | Tensor:
+    """A number, or the temperatures per sample [B] in `dtype` at least, so that what is made of them is not rounded."""
+    return constants[1].to(torch.promote_types(constants[1].dtype, dtype)) if tau is None else tau
 
 
 def _fake(
@@ -41,12 +47,11 @@ def _backward(
     (g,), (head,), (tau, tau_squared, mean) = upstream, inputs.heads, options
     if g is None:
         return [None]
-    temperature = inputs.constants[1] if tau is None else tau
+    temperature = _temperature(inputs.constants, tau, g.dtype)
     scale = g * (temperature if tau_squared else 1 / temperature)
-    if mean:
-        scale = scale / len(head)
-    rows = scale.unsqueeze(1) if scale.dim() else scale
     (slope,) = kept[0]
+    scale = scale / ((len(head) if mean else 1) * headroom(slope.dtype))
+    rows = scale.unsqueeze(1) if scale.dim() else scale
     return [scaled(slope, rows, in_place)]
 
 
