@@ -140,6 +140,11 @@ def test_annotations_that_name_no_class_are_refused(tmp_path: Path, line: str) -
     refused(tmp_path / "tiny", f"{path}, line 2: it names no class of train behind a file; download it anew")
 
 
+def test_annotations_that_are_far_too_long_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_ANNOTATIONS_BYTES", 100)
+    refused(tiny_imagenet(tmp_path / "tiny"), r"val_annotations.txt has \d+ bytes, and at most 100 are read")
+
+
 def test_annotated_image_that_is_missing_is_refused(tmp_path: Path) -> None:
     folder = tiny_imagenet(tmp_path / "tiny")
     (folder / "val/images/val_3.JPEG").unlink()
@@ -195,6 +200,19 @@ def test_links_count_and_links_to_nothing_are_refused(folder: Path) -> None:
     assert load(folder).checksum == expected
     (folder / "cats").rename(folder / "lost")
     refused(folder, "train/cat links to nothing; mend the link or take it away")
+
+
+def test_a_link_to_a_folder_within_a_class_is_refused_rather_than_left_out(folder: Path) -> None:
+    (folder / "train/cat/more").symlink_to(folder / "test/cat")
+    refused(folder, "train/cat/more is a link to a folder within a class; put the folder itself there")
+
+
+def test_hidden_files_and_folders_do_not_count(folder: Path) -> None:
+    expected = load(folder).checksum
+    (folder / "train/cat/.checkpoints").mkdir()
+    (folder / "train/cat/.checkpoints/00.png").write_bytes(png(TRAIN.images[0].numpy()))
+    (folder / "train/.lock").symlink_to("user@host")
+    assert load(folder).checksum == expected
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
