@@ -9,7 +9,10 @@ from torch.profiler import ProfilerActivity, profile
 
 
 def peak_bytes(call: Callable[[], object], device: torch.device) -> int:
-    """Most bytes that `call` holds at one time through PyTorch's allocator of `device`, its results included."""
+    """Most bytes that `call` holds at one time through PyTorch's allocator of `device`, its results included.
+
+    It should free nothing that was there before: on CUDA that would hide as much of what it takes.
+    """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         before = torch.cuda.memory_allocated(device)
