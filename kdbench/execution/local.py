@@ -26,7 +26,7 @@ from kdbench.registry import Registry
 from kdbench.run import Run
 from kdbench.store.claims import Claims
 from kdbench.store.files import NotWritten
-from kdbench.store.records import Record, Status
+from kdbench.store.records import Record, Status, dump_record
 from kdbench.store.store import Store
 from kdbench.training.cohort import Interrupted
 
@@ -91,10 +91,13 @@ class _Execution:
         self._claims = claims
         self._say = say
         self._flops = ForwardFlops(registry, dataset.info)
-        #: Failed runs are tried again, once: what failed before this execution is told from what fails in it. What is
-        #: finished by now was finished by another process since the plan was made.
+        #: Failed runs are tried again, once: what failed before this execution is told from what fails in it, by its
+        #: bytes, since a NaN in its curve equals nothing. What is finished by now was finished by another process since
+        #: the plan was made.
         before = (store.record(run.id) for run in self._all)
-        self._failed_before = {record.id: record for record in before if record and record.status == "failed"}
+        self._failed_before = {
+            record.id: dump_record(record) for record in before if record and record.status == "failed"
+        }
         self._over: set[str] = set()
         self._summary = Summary()
 
@@ -138,7 +141,7 @@ class _Execution:
         for run in runs:
             if run.id not in self._over:
                 record = self._store.record(run.id)
-                if record is not None and record != self._failed_before.get(run.id):
+                if record is not None and dump_record(record) != self._failed_before.get(run.id):
                     self._over.add(run.id)
         return [run for run in runs if run.id not in self._over]
 

@@ -1,5 +1,7 @@
 """The local executor beside other processes, which may finish what its plan still counts as left."""
 
+import math
+
 import pytest
 
 from kdbench.execution.jobs import Options
@@ -7,6 +9,7 @@ from kdbench.execution.local import execute
 from kdbench.execution.plan import make_plan
 from kdbench.execution.staleness import Present
 from kdbench.plugins import load_plugins
+from kdbench.store.records import Failure
 from kdbench.store.store import Store
 from tests.training.support import CPU, RECIPE, noise_dataset, runs
 
@@ -43,3 +46,13 @@ def test_what_failed_before_is_tried_again_once(at_hand, monkeypatch):
         assert [record.status for record in carry_out(plan()).records] == ["failed"]  # the teacher's; no student begins
         assert [record.status for record in carry_out(plan()).records] == ["failed"]
     assert [record.status for record in carry_out(plan()).records] == ["done", "done"]
+
+
+def test_what_failed_after_an_epoch_that_was_no_number_is_tried_again(at_hand, tmp_path):
+    plan, carry_out = at_hand
+    (record,) = (record for record in carry_out(plan()).records if record.run.role == "student")
+    curve = (record.curve[0].model_copy(update={"test_loss": math.nan}),)
+    failed = {"status": "failed", "failure": Failure(reason="mended soon", epoch=2), "curve": curve}
+    Store(tmp_path).write(record.model_copy(update=failed))
+    again = carry_out(plan())
+    assert ([record.status for record in again.records], again.others) == (["done"], 0)
