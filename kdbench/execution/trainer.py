@@ -61,14 +61,16 @@ class Trainer:
     def _train(self, runs: list[Run]) -> list[Record]:
         teacher = self._shelf.teacher(runs[0].teacher) if runs[0].teacher else None
         recorder = _Recorder(self, teacher, len(runs))
-        members = {}
+        # More than one position where somebody wrote a state since the runs were put together, as a worker whose parent
+        # was killed does at the end of its batch.
+        by_position: dict[tuple[int, int], dict[str, tuple[Member, Progress]]] = {}
         try:
             for run in runs:
                 member = self._member(run, teacher, recorder)
                 if member:
-                    members[run.id] = member
+                    by_position.setdefault(member[1].position, {})[run.id] = member
                     self.emit("kdbench_run_started", run=run)
-            if members:
+            for members in by_position.values():
                 cohort = self._cohort(members, teacher)
                 recorder.samples = cohort.samples_seen
                 cohort.train(recorder)

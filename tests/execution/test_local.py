@@ -1,9 +1,11 @@
 """The local executor beside other processes, which may finish what its plan still counts as left."""
 
 import math
+import shutil
 
 import pytest
 
+from kdbench.execution import trainer
 from kdbench.execution.jobs import Options
 from kdbench.execution.local import execute
 from kdbench.execution.plan import make_plan
@@ -11,7 +13,7 @@ from kdbench.execution.staleness import Present
 from kdbench.plugins import load_plugins
 from kdbench.store.records import Failure
 from kdbench.store.store import Store
-from tests.training.support import CPU, RECIPE, noise_dataset, runs
+from tests.training.support import CPU, RECIPE, noise_dataset, outcome, runs, train, train_interrupted
 
 RUNS = runs("kd", pair="resnet8:resnet8", recipe=RECIPE.model_copy(update={"epochs": 1, "max_steps": 1}))
 
@@ -56,3 +58,26 @@ def test_what_failed_after_an_epoch_that_was_no_number_is_tried_again(at_hand, t
     Store(tmp_path).write(record.model_copy(update=failed))
     again = carry_out(plan())
     assert ([record.status for record in again.records], again.others) == (["done"], 0)
+
+
+@pytest.mark.parametrize("method", ["kd", "dskd"])
+def test_a_run_that_is_brought_further_while_its_cohort_is_put_together_misses_no_batch(tmp_path, monkeypatch, method):
+    group, before, after = runs("kd", "dskd"), tmp_path / "before", tmp_path / "after"
+    expected = train(tmp_path / "unbroken", group)
+    train_interrupted(before, group, stop_after=1)
+    shutil.copytree(before, after)
+    train_interrupted(after, group, stop_after=2)
+
+    def written_meanwhile(*given):
+        # As by a worker that ends its last batch after its parent was killed.
+        together = cohorts(*given)
+        run = next(run for run in group if run.method == method)
+        shutil.copy(Store(after).checkpoint_path(run.id), Store(before).checkpoint_path(run.id))
+        return together
+
+    cohorts = trainer.cohorts
+    monkeypatch.setattr(trainer, "cohorts", written_meanwhile)
+    ended = train(before, group)
+    assert {name: outcome(record) for name, record in ended.items()} == {
+        name: outcome(record) for name, record in expected.items()
+    }
