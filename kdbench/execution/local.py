@@ -110,7 +110,8 @@ class _Execution:
                 self._over.update(record.id for record in ended)
                 left = self._left(self._all)
                 holders = sorted({owner for run in left if (owner := self._claims.owner(run.id))})
-                if not holders and not any(self._ready(run) for run in left):
+                skipped = [why for run in left if (why := self._lacks(run))]
+                if not holders and len(skipped) == len(left):
                     break
                 if not ended and holders:
                     sentence = f"waiting for {', '.join(holders)} to train or leave {len(left)} runs"
@@ -121,7 +122,7 @@ class _Execution:
         except Interrupted:
             summary.interrupted = True
             return summary
-        summary.skipped += [self._why_skipped(run) for run in left]
+        summary.skipped += skipped
         summary.others = len(self._all) - len(left) - len(summary.records)
         return summary
 
@@ -133,7 +134,7 @@ class _Execution:
         """Train once whatever is left, free, and rests on results; the records."""
         records: list[Record] = []
         for phase in (self._plan.teachers, self._plan.pre_stages, self._plan.pending):
-            free = [run for run in self._left(phase) if self._ready(run) and self._claims.owner(run.id) is None]
+            free = [run for run in self._left(phase) if not self._lacks(run) and self._claims.owner(run.id) is None]
             records += self._train(make_jobs(free, self._store, self._options.device, self._flops))
         return records
 
@@ -145,18 +146,14 @@ class _Execution:
                     self._over.add(run.id)
         return [run for run in runs if run.id not in self._over]
 
-    def _ready(self, run: Run) -> bool:
-        return all(self._done(needed) for needed in _needed(run))
-
-    def _done(self, run: Run) -> bool:
-        record = self._store.record(run.id)
-        return record is not None and record.status == "done"
-
-    def _why_skipped(self, run: Run) -> str:
-        needed = next(needed for needed in _needed(run) if not self._done(needed))
-        record = self._store.record(needed.id)
-        why = record.failure.reason if record and record.failure else "it was not trained"
-        return f"{run.title}: not run, since its {needed.title} has no result ({why})"
+    def _lacks(self, run: Run) -> str | None:
+        """Why a run cannot be trained, None if it can be."""
+        for needed in _needed(run):
+            record = self._store.record(needed.id)
+            if record is None or record.status != "done":
+                why = record.failure.reason if record and record.failure else "it was not trained"
+                return f"{run.title}: not run, since its {needed.title} has no result ({why})"
+        return None
 
     def _train(self, jobs: list[Job]) -> list[Record]:
         cores, gpu = torch.get_num_threads(), self._options.device.type == "cuda"

@@ -1,5 +1,6 @@
 """The local executor beside other processes, which may finish what its plan still counts as left."""
 
+import itertools
 import math
 import shutil
 
@@ -28,6 +29,10 @@ def at_hand(tmp_path):
     )
 
 
+def broken(*_):
+    raise ArithmeticError("mended soon")
+
+
 def test_what_another_process_finished_since_the_plan_was_made_is_not_trained_again(at_hand):
     plan, carry_out = at_hand
     before = plan()
@@ -40,14 +45,31 @@ def test_what_another_process_finished_since_the_plan_was_made_is_not_trained_ag
 def test_what_failed_before_is_tried_again_once(at_hand, monkeypatch):
     plan, carry_out = at_hand
 
-    def broken(*_):
-        raise ArithmeticError("mended soon")
-
     with monkeypatch.context() as patch:
         patch.setattr("kdbench.training.member.Member.__init__", broken)
         assert [record.status for record in carry_out(plan()).records] == ["failed"]  # the teacher's; no student begins
         assert [record.status for record in carry_out(plan()).records] == ["failed"]
     assert [record.status for record in carry_out(plan()).records] == ["done", "done"]
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_failed_teacher_may_be_trained_by_another_process_while_its_student_is_given_up(at_hand, monkeypatch, at):
+    plan, carry_out = at_hand
+    looks, look = itertools.count(1), Store.record
+
+    def looked_for(store, run_id):
+        record = look(store, run_id)
+        if record is None or record.status != "failed" or next(looks) != at:
+            return record
+        monkeypatch.undo()
+        assert [record.status for record in carry_out(plan()).records] == ["done", "done"]
+        return look(store, run_id)
+
+    monkeypatch.setattr("kdbench.training.member.Member.__init__", broken)
+    monkeypatch.setattr(Store, "record", looked_for)
+    summary = carry_out(plan())
+    assert [record.status for record in summary.records] == ["failed"]
+    assert len(summary.skipped) + summary.others == 1
 
 
 def test_what_failed_after_an_epoch_that_was_no_number_is_tried_again(at_hand, tmp_path):
