@@ -170,7 +170,7 @@ def _conclude(summary: Summary, stop: StopSignal, limit: FailureLimit, say: Term
         say.print(f"Stopped{why}; what is finished is kept and the rest goes on where it was. To go on: {command}")
         raise typer.Exit(stop.exit_code if stop.requested() else 1)
     if summary.others:
-        say.print(f"{summary.others} runs were trained by other processes.")
+        say.print(f"{len(summary.others)} runs were trained by other processes.")
     if summary.count("diverged"):
         say.print(
             f"{summary.count('diverged')} runs diverged: a result, which the tables mark; their records say where."

@@ -12,7 +12,7 @@ from tabulate import tabulate
 from kdbench.cli import options
 from kdbench.cli.options import RESULTS, parse_settings, registry_with
 from kdbench.cli.planned import milestone_warning
-from kdbench.cli.progress import PlainProgress
+from kdbench.cli.progress import PlainProgress, ending
 from kdbench.cli.reading import existing_store
 from kdbench.cli.terminal import Terminal
 from kdbench.data.dataset import DatasetSource
@@ -87,6 +87,9 @@ def train(
     if record and record.status == "done":
         print(f"weights: {store.weights_path(run.id)}")
     else:
+        # What was trained here has been told.
+        for other in summary.others:
+            say.print(ending(run.title, other))
         raise typer.Exit(1)
 
 

@@ -36,16 +36,16 @@ WAIT_SECONDS = 1.0
 
 @dataclass
 class Summary:
-    """What an execution did; `others` counts the runs that other processes finished meanwhile."""
+    """What an execution did; `others` are the records of runs that other processes ended meanwhile."""
 
     records: list[Record] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
-    others: int = 0
+    others: list[Record] = field(default_factory=list)
     interrupted: bool = False
 
     def count(self, status: Status) -> int:
-        """Number of runs that ended so."""
-        return sum(record.status == status for record in self.records)
+        """Number of runs that ended so, whoever trained them."""
+        return sum(record.status == status for record in (*self.records, *self.others))
 
 
 def execute(
@@ -123,7 +123,6 @@ class _Execution:
             summary.interrupted = True
             return summary
         summary.skipped += skipped
-        summary.others = len(self._all) - len(left) - len(summary.records)
         return summary
 
     @property
@@ -144,6 +143,7 @@ class _Execution:
                 record = self._store.record(run.id)
                 if record is not None and dump_record(record) != self._failed_before.get(run.id):
                     self._over.add(run.id)
+                    self._summary.others.append(record)
         return [run for run in runs if run.id not in self._over]
 
     def _lacks(self, run: Run) -> str | None:

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from kdbench.execution.local import Summary, execute
 from tests.cli.support import TINY_GRID, kdbench, tiny_grid
 
 
@@ -192,7 +193,7 @@ def test_a_method_from_a_file_joins_the_grid(tmp_path):
     assert "halved" in result.out
 
 
-def test_a_run_that_fails_is_shown_and_tried_again(tmp_path):
+def test_a_run_that_fails_is_shown_and_tried_again(tmp_path, monkeypatch):
     plugin = tmp_path / "broken.py"
     plugin.write_text(
         "import kdbench\n"
@@ -221,6 +222,11 @@ def test_a_run_that_fails_is_shown_and_tried_again(tmp_path):
     assert "this method is broken" in record["failure"]["traceback"]
     again = kdbench(*words, "--results", tmp_path / "results", "--workers", 1)
     assert "1 finished and skipped, 1 to train" in again.out
+    # Nor is the grid whole where another process trained what failed.
+    monkeypatch.setattr("kdbench.cli.run.execute", lambda *given: Summary(others=execute(*given).records))
+    beside = kdbench(*words, "--results", tmp_path / "results", "--workers", 1)
+    assert beside.code == 1 and "1 runs were trained by other processes" in beside.out
+    assert "1 runs failed, 0 were not run" in beside.out
 
 
 def test_a_declined_pair_is_not_applicable_with_its_sentence(tmp_path):

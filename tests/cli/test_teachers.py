@@ -36,12 +36,18 @@ def test_a_trained_teacher_is_found_done_and_listed(tmp_path):
 
 def test_one_that_another_process_trained_meanwhile_is_trained(tmp_path, monkeypatch):
     def by_another(*given):
-        execute(*given)
-        return Summary(others=1)
+        return Summary(others=execute(*given).records)
 
     monkeypatch.setattr("kdbench.cli.teachers.execute", by_another)
     done = kdbench("teachers", "train", "resnet14", "--dataset", "digits", *SHORT, "--results", tmp_path)
     assert done.code == 0 and "weights:" in done.out
+
+
+def test_one_that_diverged_is_told_each_time_and_not_trained_again(tmp_path):
+    words = ["teachers", "train", "resnet14", "--dataset", "digits", *SHORT, "--set", "recipe.lr=1e30"]
+    for _ in range(2):
+        done = kdbench(*words, "--results", tmp_path)
+        assert done.code == 1 and done.out.count("teacher resnet14: diverged in epoch 1: ") == 1
 
 
 def test_a_stale_one_is_called_so(tmp_path, monkeypatch):
