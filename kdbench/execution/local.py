@@ -113,12 +113,15 @@ class _Execution:
                 skipped = [why for run in left if (why := self._lacks(run))]
                 if not holders and len(skipped) == len(left):
                     break
-                if not ended and holders:
+                if ended:
+                    continue
+                if holders:
                     sentence = f"waiting for {', '.join(holders)} to train or leave {len(left)} runs"
                     if sentence != told:
                         self._say(sentence)
                         told = sentence
-                    self._wait()
+                # Also where nobody is seen to hold what cannot be claimed: a shared folder's list may be seconds old.
+                self._wait()
         except Interrupted:
             summary.interrupted = True
             return summary

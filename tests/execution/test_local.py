@@ -6,12 +6,13 @@ import shutil
 
 import pytest
 
-from kdbench.execution import trainer
+from kdbench.execution import local, trainer
 from kdbench.execution.jobs import Options
 from kdbench.execution.local import execute
 from kdbench.execution.plan import make_plan
 from kdbench.execution.staleness import Present
 from kdbench.plugins import load_plugins
+from kdbench.store.claims import Claims
 from kdbench.store.records import Failure
 from kdbench.store.store import Store
 from tests.training.support import CPU, RECIPE, noise_dataset, outcome, runs, train, train_interrupted
@@ -40,6 +41,20 @@ def test_what_another_process_finished_since_the_plan_was_made_is_not_trained_ag
     assert [record.run.title for record in first.records] == [run.title for run in (*before.teachers, *before.pending)]
     second = carry_out(before)
     assert (second.records, second.others, second.skipped) == ([], first.records, [])
+
+
+def test_a_claim_that_is_not_listed_yet_is_waited_for(at_hand, monkeypatch):
+    plan, carry_out = at_hand
+    tried = []
+
+    def refused(_, run_ids):
+        tried.append(list(run_ids))
+        assert len(tried) < 3
+        return []
+
+    monkeypatch.setattr(Claims, "take", refused)
+    monkeypatch.setattr(local._Execution, "_wait", lambda _: monkeypatch.undo())
+    assert [record.status for record in carry_out(plan()).records] == ["done", "done"]
 
 
 def test_what_failed_before_is_tried_again_once(at_hand, monkeypatch):
