@@ -29,6 +29,7 @@ from kdbench.execution.space import check_room
 from kdbench.execution.teachers import TeacherShelf
 from kdbench.report.formats import render
 from kdbench.report.results import cell_results
+from kdbench.store.records import Damaged, Record, dump_record
 from kdbench.trackers import make_tracker
 
 
@@ -140,9 +141,13 @@ def exactness(device: torch.device, deterministic: bool) -> str:
 def _sound_plan(session: Session, data_sha256: str | None, rerun: str | None, keep: str | None, say: Terminal) -> Plan:
     """The plan, once damaged records are set aside and it is decided what becomes of stale results."""
     plan = plan_of(session, data_sha256)
-    for damage in plan.damaged:
-        place = session.store.set_aside(damage.path, "damaged")
-        say.print(f"{damage.path} is damaged ({damage.problem}): set aside as {place}, its run is trained again.")
+    # Another process that was given the command may have set some aside, and trained them again, since then.
+    for planned in plan.damaged:
+        try:
+            session.store.record(planned.path.stem)
+        except Damaged as damage:
+            place = session.store.set_aside(damage.path, "damaged")
+            say.print(f"{damage.path} is damaged ({damage.problem}): set aside as {place}, its run is trained again.")
     if plan.stale and not keep:
         if not rerun:
             raise UserError(
@@ -151,8 +156,16 @@ def _sound_plan(session: Session, data_sha256: str | None, rerun: str | None, ke
             )
         say.print(f"{describe_stale(plan.stale)}: set aside in {session.store.root / 'replaced'}, trained again.")
         for run_id in plan.stale:
-            session.store.start_anew(run_id)
+            if _as_planned(session.store.record(run_id), plan.records.get(run_id)):
+                session.store.start_anew(run_id)
     return plan_of(session, data_sha256) if plan.damaged or plan.stale else plan
+
+
+def _as_planned(record: Record | None, planned: Record | None) -> bool:
+    """Whether a run has no other result than when the plan was made: another process may have trained it again."""
+    if record is None or record.status == "failed":
+        return planned is None
+    return planned is not None and dump_record(record) == dump_record(planned)
 
 
 def _print_results(session: Session, as_json: bool, keep_stale: bool) -> None:

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from kdbench.cli.reading import plan_of
 from kdbench.store.store import Store
 from tests.cli.support import kdbench, tiny_grid
 
@@ -168,6 +169,28 @@ def test_stale_results_are_kept_or_trained_again(folder):
     assert store.record(stale.id).basis == stale.basis and store.record(stale.id).curve == stale.curve
     assert [path.name for path in (store.root / "replaced").iterdir()] == [f"{stale.id}.json"]
     assert kdbench("run", *on(folder)).code == 0
+
+
+@pytest.mark.parametrize("how", ["stale", "damaged"])
+def test_what_another_process_set_aside_and_trained_since_the_plan_was_made_stays(folder, monkeypatch, how):
+    store, kd = Store(folder / "results"), record_of(folder, "kd")
+    if how == "stale":
+        made_stale(folder, "kd")
+    else:
+        store.record_path(kd.id).write_text("{")
+    words = ["run", *on(folder), "--rerun", "stale", "--workers", 1]
+
+    def made(*given):
+        plan = plan_of(*given)
+        monkeypatch.undo()
+        assert "1 to train" in kdbench(*words).out
+        return plan
+
+    monkeypatch.setattr("kdbench.cli.run.plan_of", made)
+    done = kdbench(*words)
+    assert done.code == 0 and "Nothing to train" in done.out, done.out
+    aside = [path.name for name in ("replaced", "damaged") for path in store.files(name, ".json")]
+    assert aside == [f"{kd.id}.json"] and store.record(kd.id).curve == kd.curve
 
 
 def test_a_record_of_another_grid_and_format_is_refused_before_training(folder):
