@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,9 @@ from kdbench.store.records import Damaged, Record, read_record
 from kdbench.store.store import Store, checkpoint_versions
 from kdbench.store.weights import verify_weights
 from kdbench.training.checkpoint import read_checkpoint
+
+#: A half-written file that has not been touched for so long, in seconds, is nobody's any more.
+WRITING_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -75,11 +80,12 @@ def repair(store: Store) -> list[tuple[Problem, list[Path]]]:
 
 def leftovers(store: Store) -> list[Path]:
     """Files that nothing needs any more: half-written ones, claims of processes that are gone, checkpoints of finished
-    runs. Raises nothing for what other processes remove meanwhile; those that still write must not be running.
+    runs. Raises nothing for what other processes remove meanwhile, and leaves what they are writing.
     """
     # Its own folders alone: one that was misspelt may be anything.
     places = (".", *store.FOLDERS)
-    unfinished = [path for place in places for path in store.files(place, ".tmp") if is_temporary(path)]
+    temporary = [path for place in places for path in store.files(place, ".tmp") if is_temporary(path)]
+    unfinished = [path for path in temporary if _untouched(path)]
     # A run that failed, or whose record is damaged, may have begun anew.
     finished = [record.id for record in store.find().records.values() if record.status != "failed"]
     checkpoints = [
@@ -88,11 +94,18 @@ def leftovers(store: Store) -> list[Path]:
     return sorted({*unfinished, *checkpoints, *Claims(store.claims).abandoned()})
 
 
+def _untouched(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime >= WRITING_SECONDS
+    except FileNotFoundError:  # whole meanwhile
+        return False
+
+
 def collect(paths: list[Path]) -> int:
     """Remove files; the bytes that were freed."""
     freed = 0
     for path in paths:
-        if path.exists():
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
             freed += path.stat().st_size
             remove(path)
     return freed

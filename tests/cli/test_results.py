@@ -1,11 +1,14 @@
 """`kdbench results`, and what `kdbench run` and `table` make of damaged and stale results."""
 
 import json
+import os
 import shutil
 
 import pytest
 
 from kdbench.cli.reading import plan_of
+from kdbench.execution.upkeep import collect, leftovers
+from kdbench.store import files
 from kdbench.store.store import Store
 from tests.cli.support import kdbench, tiny_grid
 
@@ -93,6 +96,7 @@ def test_leftovers_are_collected(folder):
     for path in old:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"")
+        os.utime(path, (1.0, 1.0))
     (store.claims / f"{kd.id}.2").write_bytes(b"")
     done = kdbench("results", "gc", "--dry-run", "--results", store.root)
     assert done.code == 0 and "3 files would be removed" in done.out and all(path.exists() for path in old)
@@ -100,6 +104,24 @@ def test_leftovers_are_collected(folder):
     assert done.code == 0 and not any(path.exists() for path in old)
     assert (store.claims / f"{kd.id}.2").exists(), "its owner may be on another machine"
     assert kdbench("results", "check", "--results", store.root).code == 0
+
+
+def test_leftovers_may_be_collected_while_a_file_is_written(folder, monkeypatch):
+    store, kd = Store(folder / "results"), record_of(folder, "kd")
+    (store.root / "checkpoints").mkdir(exist_ok=True)
+    store.checkpoint_path(kd.id).write_bytes(b"")
+
+    class Slow(files.Disk):
+        def rename(self, source, target):
+            gone = leftovers(store)
+            assert gone == [store.checkpoint_path(kd.id)]
+            gone[0].unlink()  # as its run's own process does
+            assert collect(gone) == 0
+            super().rename(source, target)
+
+    monkeypatch.setattr(files, "disk", Slow())
+    files.write_atomically(store.record_path(kd.id), store.record_path(kd.id).read_bytes())
+    assert store.record(kd.id) == kd
 
 
 def test_what_is_being_tried_again_is_no_leftover(folder):

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from kdbench.errors import UserError
-from kdbench.execution import local, trainer
+from kdbench.execution import local, trainer, upkeep
 from kdbench.execution.jobs import Options
 from kdbench.execution.local import execute
 from kdbench.execution.plan import make_plan
@@ -28,6 +28,7 @@ def command(monkeypatch):
     processes = itertools.count()
     monkeypatch.setattr(claims, "_started", lambda pid: process)
     monkeypatch.setattr(claims, "LEASE_SECONDS", 0)
+    monkeypatch.setattr(upkeep, "WRITING_SECONDS", 0)
     # Counting takes longer than this training.
     monkeypatch.setattr(trainer, "forward_flops", lambda *_: 0)
     monkeypatch.setattr(local, "ForwardFlops", lambda *_: lambda network: 0)
