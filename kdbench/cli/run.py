@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
@@ -30,6 +31,7 @@ from kdbench.execution.teachers import TeacherShelf
 from kdbench.report.formats import render
 from kdbench.report.results import cell_results
 from kdbench.store.records import Damaged, Record, dump_record
+from kdbench.store.store import Store
 from kdbench.trackers import make_tracker
 
 
@@ -108,7 +110,7 @@ def run(
     _print_results(session, as_json, keep == "stale")
     if not summary.interrupted:
         page = session.store.root / f"report-{session.expansion.grid.name}.html"
-        if summary.records or not page.exists():
+        if plan.pending or _outdated(page, session.store):
             write_report(session, page, command_line(), keep_stale=keep == "stale")
         say.print(f"report: {page}")
     _conclude(summary, stop, limit, say)
@@ -166,6 +168,12 @@ def _as_planned(record: Record | None, planned: Record | None) -> bool:
     if record is None or record.status == "failed":
         return planned is None
     return planned is not None and dump_record(record) == dump_record(planned)
+
+
+def _outdated(page: Path, store: Store) -> bool:
+    """Whether records came after the page, or there is none: who trained them may have ended before it was written."""
+    records = store.record_path("any").parent
+    return not page.exists() or (records.exists() and page.stat().st_mtime < records.stat().st_mtime)
 
 
 def _print_results(session: Session, as_json: bool, keep_stale: bool) -> None:

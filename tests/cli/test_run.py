@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from kdbench.errors import UserError
 from kdbench.execution.local import Summary, execute
 from tests.cli.support import TINY_GRID, kdbench, tiny_grid
 
@@ -37,6 +38,22 @@ def test_a_larger_selection_trains_only_what_is_new(tmp_path):
     kdbench("run", "--grid", grid, "--results", results, "--methods", "kd", "--seeds", "0", "--workers", 1)
     more = kdbench("run", "--grid", grid, "--results", results, "--methods", "kd", "--workers", 1)
     assert "2 runs: 1 finished and skipped, 1 to train; 1 teachers, 0 to train first." in more.out
+
+
+def test_a_page_that_was_not_written_after_the_last_record_is_written_by_the_next_command(tmp_path, monkeypatch):
+    words = ["run", "--grid", tiny_grid(tmp_path), "--results", tmp_path / "results", "--workers", 1, "--seeds", "0"]
+    page = tmp_path / "results" / "report-tiny.html"
+    assert kdbench(*words, "--methods", "student").code == 0 and "KD" not in page.read_text()
+
+    def killed(*_, **__):
+        raise UserError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kdbench.cli.run.write_report", killed)
+        assert kdbench(*words).code == 2
+    assert "Nothing to train" in kdbench(*words).out and "KD" in page.read_text()
+    before = page.stat()
+    assert "Nothing to train" in kdbench(*words).out and page.stat() == before
 
 
 def test_dry_run_touches_nothing_and_counts(tmp_path):
