@@ -83,14 +83,21 @@ def remembered(kind: str, measure: Callable[[], int], cache: Path = CACHE) -> in
 
     Where there is no home that can be written, as in many containers, it is measured again another time.
     """
+    known = _kept(cache)
+    if kind in known:
+        return known[kind]
+    best = measure()
     try:
-        known = {str(key): int(value) for key, value in json.loads(cache.expanduser().read_text()).items()}
+        # Read again: another process may have measured something else meanwhile.
+        kept = json.dumps(_kept(cache) | {kind: best}, indent=1)
+        write_atomically(cache.expanduser(), kept.encode())
+    except (NotWritten, RuntimeError) as refused:
+        logging.getLogger(__name__).warning("%s; the next run measures anew", refused)
+    return best
+
+
+def _kept(cache: Path) -> dict[str, int]:
+    try:
+        return {str(key): int(value) for key, value in json.loads(cache.expanduser().read_text()).items()}
     except (OSError, ValueError, AttributeError, TypeError, RuntimeError):
-        known = {}
-    if kind not in known:
-        known[kind] = measure()
-        try:
-            write_atomically(cache.expanduser(), json.dumps(known, indent=1).encode())
-        except (NotWritten, RuntimeError) as refused:
-            logging.getLogger(__name__).warning("%s; the next run measures anew", refused)
-    return known[kind]
+        return {}

@@ -66,7 +66,8 @@ def test_remembered(tmp_path):
     cache = tmp_path / "folder" / "concurrency.json"
     assert remembered("a", lambda: 4, cache) == 4
     assert remembered("a", lambda: 8, cache) == 4
-    assert remembered("b", lambda: 2, cache) == 2
+    assert remembered("b", lambda: remembered("c", lambda: 1, cache) + 1, cache) == 2
+    assert [remembered(kind, lambda: 8, cache) for kind in "abc"] == [4, 2, 1], "measured at one time by two processes"
     cache.write_text("[]")
     assert remembered("a", lambda: 1, cache) == 1
 
