@@ -207,7 +207,10 @@ class _Recorder:
             finished=_now(),
             **outcome,
         )
-        trainer.store.write(record)
+        # What is finished stays: this process may have stood still until another had taken the run over.
+        before = trainer.store.record(run.id) if status == "failed" else None
+        if before is None or before.status == "failed":
+            trainer.store.write(record)
         self.records.append(record)
         trainer.emit("kdbench_run_ended", run=run, record=record)
 

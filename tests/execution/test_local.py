@@ -97,6 +97,19 @@ def test_what_failed_after_an_epoch_that_was_no_number_is_tried_again(at_hand, t
     assert ([record.status for record in again.records], again.others) == (["done"], [])
 
 
+def test_what_was_taken_over_and_finished_is_not_overwritten_by_a_failure(at_hand, tmp_path, monkeypatch):
+    plan, carry_out = at_hand
+
+    def after_a_pause(*_):
+        monkeypatch.undo()
+        train(tmp_path, RUNS)
+        raise ArithmeticError("the device is gone")
+
+    monkeypatch.setattr("kdbench.training.member.Member.__init__", after_a_pause)
+    assert [record.status for record in carry_out(plan()).records] == ["failed"]
+    assert {record.status for record in Store(tmp_path).find().records.values()} == {"done"} and not plan().pending
+
+
 @pytest.mark.parametrize("method", ["kd", "dskd"])
 def test_a_run_that_is_brought_further_while_its_cohort_is_put_together_misses_no_batch(tmp_path, monkeypatch, method):
     group, before, after = runs("kd", "dskd"), tmp_path / "before", tmp_path / "after"
