@@ -157,7 +157,8 @@ def _sound_plan(session: Session, data_sha256: str | None, rerun: str | None, ke
                 "--keep stale to use them as they are."
             )
         say.print(f"{describe_stale(plan.stale)}: set aside in {session.store.root / 'replaced'}, trained again.")
-        for run_id in plan.stale:
+        # Teachers come last: without one its students, if this ends in between, would no more be known to be stale.
+        for run_id in reversed(plan.stale):
             if _as_planned(session.store.record(run_id), plan.records.get(run_id)):
                 session.store.start_anew(run_id)
     return plan_of(session, data_sha256) if plan.damaged or plan.stale else plan

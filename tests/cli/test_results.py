@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from kdbench.cli.reading import plan_of
+from kdbench.errors import UserError
 from kdbench.execution.upkeep import collect, leftovers
 from kdbench.store import files
 from kdbench.store.store import Store
@@ -191,6 +192,21 @@ def test_stale_results_are_kept_or_trained_again(folder):
     assert store.record(stale.id).basis == stale.basis and store.record(stale.id).curve == stale.curve
     assert [path.name for path in (store.root / "replaced").iterdir()] == [f"{stale.id}.json"]
     assert kdbench("run", *on(folder)).code == 0
+
+
+def test_stale_results_stay_stale_if_setting_them_aside_is_cut_short(folder, monkeypatch):
+    made_stale(folder, "supervised")
+
+    def killed(store, run_id):
+        start_anew(store, run_id)
+        raise UserError("killed")
+
+    start_anew = Store.start_anew
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "start_anew", killed)
+        assert kdbench("run", *on(folder), "--rerun", "stale").code == 2
+    done = kdbench("run", *on(folder), "--rerun", "stale", "--workers", 1)
+    assert done.code == 0 and "2 finished and skipped, 2 to train; 1 teachers, 1 to train first" in done.out
 
 
 @pytest.mark.parametrize("how", ["stale", "damaged"])
