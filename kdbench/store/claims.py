@@ -73,7 +73,9 @@ class Claims:
     def abandoned(self) -> list[Path]:
         """Claims that do not count any more: outnumbered, or their owner is known to be gone."""
         paths = [path for path in self._folder.glob("*.*") if path.suffix[1:].isdecimal()]
-        return [path for path in paths if path != self._newest(path.stem) or not self._alive(path)]
+        dead = [path for path in paths if path != self._newest(path.stem) or not self._alive(path)]
+        # One that was released meanwhile is gone, and its name may be taken again.
+        return [path for path in dead if path.exists()]
 
     def _take(self, run_id: str) -> bool:
         newest = self._newest(run_id)

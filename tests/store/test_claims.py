@@ -59,6 +59,19 @@ def test_of_many_at_once_one_succeeds(tmp_path):
     assert sorted(found) == [[]] * 7 + [["run"]]
 
 
+def test_what_is_released_while_it_is_looked_at_is_not_abandoned(tmp_path, monkeypatch):
+    with Claims(tmp_path) as one:
+        one.take(["run"])
+
+        def released_first(self, run_id):
+            monkeypatch.undo()
+            one.release([run_id])
+            return self._newest(run_id)
+
+        monkeypatch.setattr(Claims, "_newest", released_first)
+        assert Claims(tmp_path).abandoned() == [], "its name may be another's by the time it is removed"
+
+
 def _hold(folder):
     Claims(folder).__enter__().take(["run"])
     os._exit(0)
