@@ -110,9 +110,10 @@ class _Execution:
                 self._over.update(record.id for record in ended)
                 left = self._left(self._all)
                 holders = sorted({owner for run in left if (owner := self._claims.owner(run.id))})
-                skipped = [why for run in left if (why := self._lacks(run))]
-                if not holders and len(skipped) == len(left):
-                    break
+                if not holders:
+                    skipped = [why for run in left if (why := self._lacks(run))]
+                    if len(skipped) == len(left):
+                        break
                 if ended:
                     continue
                 if holders:
