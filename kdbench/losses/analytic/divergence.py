@@ -34,7 +34,7 @@ def divergences(heads: Sequence[Tensor], teacher: Tensor, tau: float | Tensor) -
     for part in parts:
         scale = tau[part] if isinstance(tau, Tensor) else tau
         losses[:, part], block = _block([x[part] for x in heads], teacher[part], scale, dtype)
-        kept_slopes[:, part] = block.mul_(room)
+        kept_slopes[:, part] = block if room == 1 else block.mul_(room)
     return losses, kept_slopes
 
 
