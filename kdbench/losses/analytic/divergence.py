@@ -35,6 +35,7 @@ def divergences(heads: Sequence[Tensor], teacher: Tensor, tau: float | Tensor) -
         scale = tau[part] if isinstance(tau, Tensor) else tau
         losses[:, part], block = _block([x[part] for x in heads], teacher[part], scale, dtype)
         kept_slopes[:, part] = block if room == 1 else block.mul_(room)
+        del block  # before the next one is made
     return losses, kept_slopes
 
 
