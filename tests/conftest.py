@@ -1,7 +1,8 @@
-"""One thread, for the tests' tensors are small; Triton's interpreter where there is no GPU; what cuBLAS reads once."""
+"""One thread, for tensors are small; Triton's interpreter without a GPU; what cuBLAS reads once; long tests first."""
 
 import os
 
+import pytest
 import torch
 
 from kdbench.training.numerics import CUBLAS_WORKSPACE
@@ -13,3 +14,8 @@ os.environ.setdefault(*CUBLAS_WORKSPACE)
 # Before any test module is imported: Triton decides when it is, and PyTorch's own modules import it.
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests come first, so that of two processes none ends with one of them while the other has nothing to do."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)

@@ -13,6 +13,8 @@ from kdbench.plugins import load_plugins
 from kdbench.selection import Selection, load_grid
 from tests.cli.support import tiny_grid
 
+pytestmark = pytest.mark.long
+
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "measure_gpu.sh"
 PLAN = SCRIPT.with_name("measure_plan.txt")
 #: A single run, for every process that starts takes seconds.

@@ -3,9 +3,13 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from kdbench.checks.suite import CHECKS
 from tests.checks.sandbox import make_sandbox
 from tests.pages import blocks
+
+pytestmark = pytest.mark.long
 
 PAGE = Path(__file__).parents[2] / "docs" / "write-a-method.md"
 

@@ -33,6 +33,15 @@ def test_workers_give_the_numbers_of_one_process(tmp_path):
     assert json.loads(alone.out) == json.loads(side_by_side.out)
 
 
+def test_what_other_processes_trained_is_counted(tmp_path, monkeypatch):
+    def by_others(*given):
+        return Summary(others=execute(*given).records)
+
+    monkeypatch.setattr("kdbench.cli.run.execute", by_others)
+    words = ["--grid", tiny_grid(tmp_path), "--results", tmp_path / "results", "--methods", "student", "--workers", 1]
+    assert "2 runs were trained by other processes." in kdbench("run", *words).out
+
+
 def test_a_larger_selection_trains_only_what_is_new(tmp_path):
     grid, results = tiny_grid(tmp_path), tmp_path / "results"
     kdbench("run", "--grid", grid, "--results", results, "--methods", "kd", "--seeds", "0", "--workers", 1)

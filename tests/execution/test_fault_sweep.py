@@ -17,6 +17,8 @@ from kdbench.store.store import Store
 from tests.store.faulty_disk import FAULTS, FaultyDisk, PowerLoss
 from tests.training.support import CPU, RECIPE, noise_dataset, outcome, runs
 
+pytestmark = pytest.mark.long
+
 #: Three epochs, since it takes two checkpoints for the first to become the previous one.
 RUNS = runs("student", "kd", pair="resnet8:resnet8", recipe=RECIPE.model_copy(update={"epochs": 3, "max_steps": 1}))
 DATASET = noise_dataset()

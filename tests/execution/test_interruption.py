@@ -12,6 +12,8 @@ import pytest
 from kdbench.store.store import Store
 from tests.cli.support import kdbench
 
+pytestmark = pytest.mark.long
+
 GRID = """
 dataset: digits
 recipe: {epochs: 3, batch_size: 32, milestones: [3], augmentation: {crop_padding: 1, flip: false}}

@@ -10,6 +10,8 @@ import pytest
 from kdbench.store.store import Store
 from tests.execution.launcher import Launcher
 
+pytestmark = pytest.mark.long
+
 GRID = """
 dataset: digits
 recipe: {epochs: 3, batch_size: 32, max_steps: 8, milestones: [2], augmentation: {crop_padding: 1, flip: false}}
@@ -20,7 +22,7 @@ tables:
     pairs: [resnet14:resnet8]
     rows: [{method: student}, {method: dskd}, {method: crd}]
 """
-KILLS = {"alone": 14, "together": 10}
+KILLS = {"alone": 12, "together": 8}
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT)
 #: By the one signal that is not heeded, and by those that are; SIGTERM is not before training begins.
 CODES = {signal.SIGKILL: {-9}, signal.SIGTERM: {143, -15}, signal.SIGINT: {130}}
@@ -111,7 +113,5 @@ def test_two_processes_share_the_work(launcher, unbroken, tmp_path):
     pids = [command.start(), command.start()]
     assert [launcher.wait(pid) for pid in pids] == [0, 0], command.said()
     assert command.outcomes() == expected
-    said = command.said()
-    assert "runs were trained by other processes" in said and "waiting for process" in said
     # Each run is told once, by whoever trained it.
-    assert said.count(" % (best ") == len(expected), said
+    assert command.said().count(" % (best ") == len(expected), command.said()

@@ -25,9 +25,11 @@ def at_hand(tmp_path):
     """(plan of what a folder of results lacks now, what executes a plan on it)."""
     registry, store, dataset = load_plugins(), Store(tmp_path), noise_dataset()
     options = Options(CPU, workers=1, checkpoint_seconds=0)
-    return lambda: make_plan(RUNS, store, Present(registry)), lambda plan: execute(
-        plan, store, registry, dataset, options
-    )
+
+    def carry_out(plan, say=lambda sentence: None):
+        return execute(plan, store, registry, dataset, options, say=say)
+
+    return lambda: make_plan(RUNS, store, Present(registry)), carry_out
 
 
 def broken(*_):
@@ -55,6 +57,21 @@ def test_a_claim_that_is_not_listed_yet_is_waited_for(at_hand, monkeypatch):
     monkeypatch.setattr(Claims, "take", refused)
     monkeypatch.setattr(local._Execution, "_wait", lambda _: monkeypatch.undo())
     assert [record.status for record in carry_out(plan()).records] == ["done", "done"]
+
+
+def test_who_is_waited_for_is_said_once(at_hand, monkeypatch):
+    plan, carry_out = at_hand
+    said, waits = [], []
+
+    def wait(_):
+        waits.append(1)
+        if len(waits) == 3:
+            monkeypatch.undo()
+
+    monkeypatch.setattr(Claims, "owner", lambda *_: "process 7 on elsewhere")
+    monkeypatch.setattr(local._Execution, "_wait", wait)
+    assert [record.status for record in carry_out(plan(), said.append).records] == ["done", "done"]
+    assert said == ["waiting for process 7 on elsewhere to train or leave 2 runs"] and len(waits) == 3
 
 
 def test_what_failed_before_is_tried_again_once(at_hand, monkeypatch):

@@ -18,6 +18,8 @@ from kdbench.plugins import load_plugins
 from kdbench.recipe import Recipe
 from kdbench.store.store import Store
 
+pytestmark = pytest.mark.long
+
 RECIPE = Recipe(
     epochs=1, batch_size=16, max_steps=2, milestones=(), augmentation=Augmentation(crop_padding=1, flip=False)
 )
