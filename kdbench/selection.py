@@ -56,6 +56,7 @@ def load_grid(name: str, registry: Registry, selection: Selection | None = None)
     values["recipe"] = load_recipe(recipe, selection.recipe)
     values["teacher_recipe"] = load_recipe(own_teacher_recipe, selection.recipe)
     grid = _canonical(_select(validated(Grid, values, what), selection, registry), registry)
+    grid = validated(Grid, grid.model_dump(), what)  # what is selected must be a grid as well, of no more runs
     tables = tuple(_comparable(table, grid.recipe, own_recipe, registry) for table in grid.tables)
     return _with_distinct_cells(grid.model_copy(update={"tables": tables}), what)
 

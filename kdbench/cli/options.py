@@ -21,7 +21,7 @@ TablesOption = Annotated[str, typer.Option("--tables", help="Only these tables o
 PairsOption = Annotated[str, typer.Option("--pairs", help="Only these pairs, as teacher:student,teacher:student.")]
 MethodsOption = Annotated[str, typer.Option("--methods", help="Only these methods, comma-separated.")]
 SeedsOption = Annotated[str, typer.Option("--seeds", help="Seeds, such as 0,1,2.")]
-DatasetOption = Annotated[str, typer.Option("--dataset", help="Another data set, such as parquet:DIR.")]
+DatasetOption = Annotated[str, typer.Option("--dataset", help="Another data set, such as folder:DIR.")]
 DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where data sets lie.")]
 RecipeOption = Annotated[str, typer.Option("--recipe", help="A recipe's name (`kdbench list recipes`).")]
 GridRecipeOption = Annotated[
@@ -97,11 +97,8 @@ def parse_settings(settings: list[str]) -> tuple[dict[str, Any], dict[str, dict[
     recipe: dict[str, Any] = {}
     params: dict[str, dict[str, Any]] = {}
     for setting in settings:
-        path, equals, text = setting.partition("=")
-        owner, dot, key = path.strip().partition(".")
-        if not (equals and dot and owner and key):
-            raise UserError(f"--set takes recipe.KEY=VALUE or METHOD.PARAMETER=VALUE, not '{setting}'.")
-        value = read_value(text, f"--set {path}")
+        owner, key, text = _assignment(setting, "--set takes recipe.KEY=VALUE or METHOD.PARAMETER=VALUE")
+        value = read_value(text, f"--set {owner}.{key}")
         if owner == "recipe":
             nested: Any = value
             for part in reversed(key.split(".", MAX_YAML_DEPTH)):
@@ -116,16 +113,35 @@ def parse_candidates(settings: list[str]) -> dict[str, dict[str, list[Any]]]:
     """Values by method and parameter of `--vary` options."""
     found: dict[str, dict[str, list[Any]]] = {}
     for setting in settings:
-        path, equals, text = setting.partition("=")
-        owner, dot, key = path.strip().partition(".")
-        if not (equals and dot and owner and key) or owner == "recipe":
-            raise UserError(f"--vary takes METHOD.PARAMETER=VALUE,VALUE, not '{setting}'; a recipe is a whole grid's.")
-        values = read_value(f"[{text}]", f"--vary {path}")
+        owner, key, text = _assignment(setting, "--vary takes METHOD.PARAMETER=VALUE,VALUE")
+        if owner == "recipe":
+            raise UserError(f"--vary takes a method's parameter, not '{setting}': a recipe is a whole grid's.")
+        values = read_value(f"[{text}]", f"--vary {owner}.{key}")
         if not values or any(values.count(value) > 1 for value in values):
-            raise UserError(f"--vary {path} takes distinct values, at least one, not '{text}'.")
-        found.setdefault(owner, {})[key] = values
-    if (count := sum(math.prod(map(len, params.values())) for params in found.values())) > MAX_CANDIDATES:
-        raise UserError(f"--vary makes {count:,} rows of each, and at most {MAX_CANDIDATES:,} are planned; vary less.")
+            raise UserError(f"--vary {owner}.{key} takes distinct values, at least one, not '{text}'.")
+        if key in found.setdefault(owner, {}):
+            raise UserError(f"--vary names {owner}.{key} twice; give all its values at once.")
+        found[owner][key] = values
+    for owner, params in found.items():
+        if (count := math.prod(map(len, params.values()))) > MAX_CANDIDATES:
+            raise UserError(f"--vary makes {count:,} rows of {owner}, and at most {MAX_CANDIDATES:,} are planned.")
+    return found
+
+
+def _assignment(setting: str, form: str) -> tuple[str, str, str]:
+    """(owner, key, value's text) of `owner.key=value`; `form` says in the error what the option takes."""
+    path, equals, text = setting.partition("=")
+    owner, dot, key = path.strip().partition(".")
+    if not (equals and dot and owner and key):
+        raise UserError(f"{form}, not '{setting}'.")
+    return owner, key, text
+
+
+def by_method(values: dict[str, dict[str, Any]], registry: Registry) -> dict[str, dict[str, Any]]:
+    """The same by each method's own name, which may have been written in several ways."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, of_one in values.items():
+        found.setdefault(registry.method(name).name, {}).update(of_one)
     return found
 
 

@@ -173,7 +173,7 @@ def _as_planned(record: Record | None, planned: Record | None) -> bool:
 
 def _outdated(page: Path, store: Store) -> bool:
     """Whether records came after the page, or there is none: who trained them may have ended before it was written."""
-    records = store.record_path("any").parent
+    records = store.records
     return not page.exists() or (records.exists() and page.stat().st_mtime < records.stat().st_mtime)
 
 

@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 from kdbench.cells import Expansion
 from kdbench.cli import options
 from kdbench.cli.options import (
+    by_method,
     default_data_dir,
     imported_teachers,
     parse_candidates,
@@ -71,8 +72,8 @@ def open_session(
             "dataset": dataset or None,
             "recipe_name": recipe or None,
             "recipe": changed,
-            "params": {registry.method(name).name: values for name, values in params.items()},
-            "candidates": {registry.method(name).name: values for name, values in parse_candidates(vary or []).items()},
+            "params": by_method(params, registry),
+            "candidates": by_method(parse_candidates(vary or []), registry),
         },
         "command line",
     )

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from kdbench.cells import method_params
-from kdbench.cli.options import JsonOption, PluginOption, SetOption, parse_settings, registry_with
+from kdbench.cli.options import JsonOption, PluginOption, SetOption, by_method, parse_settings, registry_with
 from kdbench.environment import source_file
+from kdbench.errors import UserError
 from kdbench.formula import formula
 from kdbench.method import Method, MethodParams
 from kdbench.places import asking
@@ -27,8 +28,11 @@ def show(
     """Print a method's formula with its weights, its parameters with their defaults, and its citation."""
     registry = registry_with(plugin)
     found = registry.method(method)
-    values = parse_settings(settings or [])[1].get(found.name, {})
-    described = describe(found, method_params(found, values), registry)
+    recipe, settings_of = parse_settings(settings or [])
+    values = by_method(settings_of, registry)
+    if recipe or values.keys() - {found.name}:
+        raise UserError(f"`kdbench show {found.name}` takes only --set {found.name}.PARAMETER=VALUE.")
+    described = describe(found, method_params(found, values.get(found.name, {})), registry)
     print(json.dumps(described, indent=1, ensure_ascii=False) if as_json else _text(described))
 
 

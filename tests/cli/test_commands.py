@@ -92,6 +92,13 @@ def test_show_fills_in_the_formula_and_names_the_alternatives():
     assert "alternatives: conv1x1" in result.out
 
 
+@pytest.mark.parametrize("setting", ["kd.tau=2", "recipe.epochs=2"])
+def test_show_refuses_what_it_would_leave_out(setting):
+    result = kdbench("show", "dskd", "--set", setting)
+    assert result.code == 2 and "`kdbench show dskd` takes only --set dskd.PARAMETER=VALUE" in result.err
+    assert "beta = 12.0" in kdbench("show", "dskd", "--set", "DSKD.beta=12").out
+
+
 def test_show_of_every_method_works():
     for row in json.loads(kdbench("list", "methods", "--json").out):
         result = kdbench("show", row["name"], "--json")

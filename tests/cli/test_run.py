@@ -33,6 +33,17 @@ def test_workers_give_the_numbers_of_one_process(tmp_path):
     assert json.loads(alone.out) == json.loads(side_by_side.out)
 
 
+def test_a_method_may_be_written_in_several_ways_and_no_setting_of_it_is_lost(tmp_path):
+    words = ["--grid", tiny_grid(tmp_path), "--results", tmp_path / "results", "--methods", "kd", "--dry-run", "--json"]
+    once, twice = (
+        json.loads(kdbench("run", *words, "--set", "kd.tau=2", "--set", f"{name}.alpha=3").out)["runs"]
+        for name in ("kd", "KD")
+    )
+    assert once == twice
+    varied = kdbench("run", *words, "--vary", "kd.tau=2", "--vary", "KD.alpha=3,5").out
+    assert len(json.loads(varied)["runs"]) == 3 * len(once)
+
+
 def test_what_other_processes_trained_is_counted(tmp_path, monkeypatch):
     def by_others(*given):
         return Summary(others=execute(*given).records)
@@ -162,7 +173,9 @@ def test_every_command_on_a_grid_takes_a_recipe(command):
         (["--grid", "quick", "--set", "dskd.betta=2"], "method 'dskd' has no key 'betta'; did you mean 'beta'?"),
         (["--grid", "quick", "--set", "dskd.projector=x"], "method 'dskd': projector: input should be 'align'"),
         (["--grid", "quick", "--vary", "kd.tau"], "--vary takes METHOD.PARAMETER=VALUE,VALUE, not 'kd.tau'"),
-        (["--grid", "quick", "--vary", "recipe.lr=1,2"], "not 'recipe.lr=1,2'; a recipe is a whole grid's"),
+        (["--grid", "quick", "--vary", "recipe.lr=1,2"], "a method's parameter, not 'recipe.lr=1,2'"),
+        (["--grid", "quick", "--vary", "kd.tau=1", "--vary", "kd.tau=2"], "--vary names kd.tau twice; give all its"),
+        (["--grid", "cifar100", "--seeds", ",".join(map(str, range(5000)))], "runs, and at most 100,000 are planned"),
         (["--grid", "quick", "--vary", "kd.tau="], "--vary kd.tau takes distinct values, at least one, not ''"),
         (["--grid", "quick", "--vary", "kd.tau=1,1.0"], "takes distinct values, at least one, not '1,1.0'"),
         (["--grid", "quick", "--vary", "kd.tau=[1"], "--vary kd.tau is not valid YAML"),
@@ -171,7 +184,7 @@ def test_every_command_on_a_grid_takes_a_recipe(command):
         (["--grid", "quick", "--vary", "sp.beta=1"], "unknown method in this selection 'sp'"),
         (
             ["--grid", "quick", "--vary", "kd.tau=" + ",".join(map(str, range(1001)))],
-            "--vary makes 1,001 rows of each, and at most 1,000 are planned; vary less",
+            "--vary makes 1,001 rows of kd, and at most 1,000 are planned",
         ),
         (["--grid", "quick", "--vary", "kd.tau=" + "1" * 70], "it may have up to 64 letters"),
         (["--grid", "quick", "--set", "kd.tau=0"], "method 'kd': tau: input should be greater than 0"),
