@@ -30,9 +30,14 @@ class Store:
     def __init__(self, root: Path):
         self.root = root
 
+    @property
+    def records(self) -> Path:
+        """Where the records lie."""
+        return self.root / "records"
+
     def record_path(self, run_id: str) -> Path:
         """Where the record of a run lies."""
-        return self.root / "records" / f"{run_id}.json"
+        return self.records / f"{run_id}.json"
 
     def checkpoint_path(self, run_id: str) -> Path:
         """Where the state of an unfinished run lies."""
