@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from kdbench.cli.main import app
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 
 
 def kdbench(*words: str) -> str:

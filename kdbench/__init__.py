@@ -4,9 +4,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kdbench.errors import UserError
     from kdbench.factory import create_model, list_models
     from kdbench.hookspecs import hookimpl
+    from kdbench.inputs.errors import UserError
     from kdbench.method import Batch, Build, Method, MethodParams, Needs, param
     from kdbench.model import Architecture, Head, Outputs, Shapes, StagedModel
 
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "kdbench.errors": ("UserError",),
+    "kdbench.inputs.errors": ("UserError",),
     "kdbench.factory": ("create_model", "list_models"),
     "kdbench.hookspecs": ("hookimpl",),
     "kdbench.method": ("Batch", "Build", "Method", "MethodParams", "Needs", "param"),

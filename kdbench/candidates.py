@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdbench.grid import Row
-from kdbench.validation import validated
+from kdbench.inputs.validation import validated
 
 Candidates = Mapping[str, list[Any]]
 

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from kdbench.data.dataset import DatasetInfo
-from kdbench.errors import UserError
 from kdbench.grid import Grid, Pair, Row, Table
+from kdbench.inputs.errors import UserError
+from kdbench.inputs.places import asking
+from kdbench.inputs.validation import validated
+from kdbench.inputs.visible import visible
 from kdbench.method import Method, MethodParams
 from kdbench.model import Shapes
-from kdbench.places import asking
 from kdbench.registry import Registry
 from kdbench.run import Run, Teacher
-from kdbench.validation import validated
-from kdbench.visible import visible
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
+from kdbench.inputs.places import asking
 from kdbench.method import Method, MethodParams
-from kdbench.places import asking
 
 
 def formula(method: type[Method], params: MethodParams) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from kdbench.names import unfit_name
+from kdbench.inputs.names import unfit_name
 from kdbench.recipe import Recipe
 
 #: Far more than anybody trains; a small file can ask for billions.

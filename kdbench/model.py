@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar, cast, get_args
 import torch
 from torch import Tensor, nn
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 
 Feature = Literal["logits", "stages", "final_map", "embedding"]
 FEATURES: tuple[Feature, ...] = get_args(Feature)

@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from kdbench.grid import Pair, Row
+from kdbench.inputs.validation import read_yaml, validated
 from kdbench.registry import Registry
-from kdbench.validation import read_yaml, validated
 
 
 class Published(BaseModel):

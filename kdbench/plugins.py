@@ -17,7 +17,7 @@ from types import ModuleType
 import pluggy
 
 from kdbench import hookspecs
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.registry import FAILURES, GROUP, Plugin, Registry, sentence
 
 logger = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from kdbench.data.augment import Augmentation
-from kdbench.errors import unknown
-from kdbench.validation import merged, read_yaml, validated
+from kdbench.inputs.errors import unknown
+from kdbench.inputs.validation import merged, read_yaml, validated
 
 Precision = Literal["fp32", "tf32", "bf16"]
 

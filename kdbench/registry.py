@@ -13,11 +13,11 @@ import pluggy
 
 from kdbench.data.dataset import DatasetSource
 from kdbench.data.lookup import resolve_dataset
-from kdbench.errors import UserError, unknown
+from kdbench.environment.sources import Sources
+from kdbench.inputs.errors import UserError, unknown
+from kdbench.inputs.names import unfit_name
 from kdbench.method import Method, MethodParams
 from kdbench.model import Architecture
-from kdbench.names import unfit_name
-from kdbench.sources import Sources
 
 GROUP = "kdbench"
 T = TypeVar("T")

@@ -9,12 +9,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from kdbench.candidates import with_candidates
-from kdbench.errors import UserError, lacking, unknown
 from kdbench.grid import Grid, Pair, PairField, Row, Table
+from kdbench.inputs.errors import UserError, lacking, unknown
+from kdbench.inputs.validation import read_yaml, unknown_key, validated
 from kdbench.paper import load_paper_table
 from kdbench.recipe import Recipe, load_recipe
 from kdbench.registry import Registry
-from kdbench.validation import read_yaml, unknown_key, validated
 
 
 class Selection(BaseModel):

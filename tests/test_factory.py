@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import kdbench
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.store.weights import save_weights
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from kdbench.cells import Expansion, distinct
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.paper import load_paper_table
 from kdbench.plugins import load_plugins
 from kdbench.recipe import load_recipe

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.model import Architecture, Head, StagedModel, spatial_mean
 
 

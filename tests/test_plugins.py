@@ -9,7 +9,7 @@ import pytest
 
 import kdbench
 from kdbench import plugins
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.supervised import Supervised
 from tests.cli.support import kdbench as kdbench_command
 from tests.support import tiny_architecture
@@ -251,7 +251,7 @@ def test_a_plugin_file_that_exits_when_imported_is_a_users_mistake(tmp_path):
 
 def test_a_plugin_file_s_own_user_error_stands_without_a_class_name(tmp_path):
     path = tmp_path / "bad.py"
-    path.write_text("from kdbench.errors import UserError\nraise UserError('no such thing')\n")
+    path.write_text("from kdbench.inputs.errors import UserError\nraise UserError('no such thing')\n")
     with pytest.raises(UserError, match=r"^plugin file .*bad\.py: loading failed: no such thing; mend it"):
         plugins.load_plugins((path,))
 

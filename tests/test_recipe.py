@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.recipe import load_recipe, recipe_names
 
 

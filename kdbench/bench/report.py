@@ -9,8 +9,9 @@ import torch
 from tabulate import tabulate
 
 from kdbench.bench.kernels import Result
-from kdbench.environment import command_line, environment
-from kdbench.errors import UserError
+from kdbench.environment.commit import command_line
+from kdbench.environment.summary import environment
+from kdbench.inputs.errors import UserError
 
 HEADER = (
     "operator", "size", "direction", "implementation", "median µs", "20 %", "80 %", "× reference", "samples/s", "MB",

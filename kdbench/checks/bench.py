@@ -13,13 +13,13 @@ from kdbench.cells import method_params
 from kdbench.data.augment import Augmentation
 from kdbench.data.batches import Batches
 from kdbench.data.dataset import Dataset, Split, make_dataset
+from kdbench.data.seeds import seeded
 from kdbench.grid import Pair
 from kdbench.method import Batch, Method
 from kdbench.model import Shapes, place
 from kdbench.recipe import Precision, Recipe
 from kdbench.registry import Registry
 from kdbench.run import Run, Teacher
-from kdbench.seeds import seeded
 from kdbench.training.member import FrozenTeacher
 
 CPU = torch.device("cpu")

@@ -12,9 +12,9 @@ from kdbench.checks.findings import Fault
 from kdbench.checks.observation import Observation, observe
 from kdbench.checks.trainee import Change, Terms, Trainee
 from kdbench.grid import Pair
+from kdbench.inputs.places import describe, exits_refused, homes
 from kdbench.method import BatchField, Method, MethodParams, Needs
 from kdbench.model import FEATURES, Shapes, UndeclaredNeedError
-from kdbench.places import describe, exits_refused, homes
 from kdbench.recipe import Precision
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from kdbench.checks.case import Case
 from kdbench.checks.findings import Exempt, Fault
-from kdbench.places import describe, homes
+from kdbench.inputs.places import describe, homes
 
 
 def decline(case: Case) -> None:

@@ -9,8 +9,8 @@ import torch
 from kdbench.checks.bench import NUM_CLASSES, SIZE
 from kdbench.checks.case import Case
 from kdbench.checks.findings import Fault
-from kdbench.flops import forward_flops
 from kdbench.training.evaluation import forward
+from kdbench.training.flops import forward_flops
 
 
 def deployment(case: Case) -> None:

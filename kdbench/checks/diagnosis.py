@@ -8,9 +8,9 @@ from kdbench.checks.case import Case
 from kdbench.checks.findings import Exempt, Fault
 from kdbench.checks.randomness import drawn_from, global_seed, global_states
 from kdbench.checks.trainee import Trainee, differing, in_words
+from kdbench.inputs.places import describe, homes
 from kdbench.method import Batch
 from kdbench.model import Outputs
-from kdbench.places import describe, homes
 from kdbench.training.diagnosis import diagnose as diagnose_member
 from kdbench.training.diagnosis import diagnoses, probe
 

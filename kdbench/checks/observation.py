@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from kdbench.checks.host_sync import watching_host_syncs
 from kdbench.checks.randomness import drawn_from, global_states
 from kdbench.checks.trainee import Trainee
+from kdbench.inputs.places import current_place, homes
 from kdbench.model import StagedModel
-from kdbench.places import current_place, homes
 
 #: A smaller share of a weight than this may be lost to rounding in float32.
 VISIBLE = 1e-6

@@ -46,7 +46,7 @@ class ConformanceFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         """One item a method and check. A method that is not there is an error of collection."""
         from kdbench.checks.suite import CHECKS, Conformance, paper_pairs
-        from kdbench.errors import UserError
+        from kdbench.inputs.errors import UserError
         from kdbench.plugins import load_plugins
 
         try:

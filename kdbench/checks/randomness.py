@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kdbench.seeds import stream
+from kdbench.data.seeds import stream
 
 
 def global_states() -> dict[str, Any]:

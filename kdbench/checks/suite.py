@@ -14,11 +14,11 @@ from kdbench.checks.bench import CPU, Bench
 from kdbench.checks.case import Case
 from kdbench.checks.findings import Exempt, Fault, Finding
 from kdbench.grid import Pair
-from kdbench.places import describe, exits_refused, homes
+from kdbench.inputs.places import describe, exits_refused, homes
+from kdbench.inputs.validation import validated
 from kdbench.registry import Registry
 from kdbench.selection import Selection, load_grid
 from kdbench.training.numerics import numerics
-from kdbench.validation import validated
 
 #: The grid whose first table gives the pairs.
 GRID = "cifar100"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from kdbench.checks.case import Case
 from kdbench.checks.findings import Fault
-from kdbench.errors import UserError
 from kdbench.formula import term_texts
-from kdbench.places import describe, homes
+from kdbench.inputs.errors import UserError
+from kdbench.inputs.places import describe, homes
 
 
 def terms(case: Case) -> None:

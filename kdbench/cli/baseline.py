@@ -11,7 +11,7 @@ from kdbench.cli import options
 from kdbench.cli.reading import check_folder, readable_records
 from kdbench.cli.session import Session, with_session
 from kdbench.gate.baseline import MARGIN, checked_margin, freeze, write_baseline
-from kdbench.names import checked_path
+from kdbench.inputs.names import checked_path
 
 app = typer.Typer(help="Baselines that `kdbench check` compares with.", no_args_is_help=True)
 

@@ -16,9 +16,9 @@ from kdbench.bench.train_data import dataset_or_noise
 from kdbench.bench.train_loops import Setting
 from kdbench.bench.train_report import render, to_json
 from kdbench.cli import options
-from kdbench.environment import resolve_device
-from kdbench.errors import UserError
+from kdbench.environment.device import resolve_device
 from kdbench.execution.interrupt import StopSignal
+from kdbench.inputs.errors import UserError
 from kdbench.recipe import load_recipe
 from kdbench.store.files import write_atomically
 

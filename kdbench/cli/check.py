@@ -15,7 +15,8 @@ from kdbench.cli.options import RESULTS, default_data_dir, imported_teachers, pa
 from kdbench.cli.progress import LiveProgress, PlainProgress
 from kdbench.cli.reading import describe_stale, existing_store
 from kdbench.cli.terminal import Terminal
-from kdbench.environment import command_line, resolve_device
+from kdbench.environment.commit import command_line
+from kdbench.environment.device import resolve_device
 from kdbench.execution.interrupt import StopSignal
 from kdbench.execution.jobs import Options
 from kdbench.execution.local import Summary
@@ -24,7 +25,7 @@ from kdbench.gate.check import check as judge_records
 from kdbench.gate.junit import junit as as_junit
 from kdbench.gate.rerun import Bench, open_bench, refuse_stale, train
 from kdbench.gate.text import text
-from kdbench.names import checked_path
+from kdbench.inputs.names import checked_path
 from kdbench.store.files import write_atomically
 
 

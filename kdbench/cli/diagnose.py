@@ -12,10 +12,10 @@ import typer
 from kdbench.cli import options
 from kdbench.cli.figures import FormatOption, OutputOption, chosen, formats_of
 from kdbench.cli.options import RESULTS, imported_teachers, registry_with
-from kdbench.environment import resolve_device
-from kdbench.errors import UserError
+from kdbench.environment.device import resolve_device
 from kdbench.execution.reopen import reopen
-from kdbench.names import unfit_name
+from kdbench.inputs.errors import UserError
+from kdbench.inputs.names import unfit_name
 from kdbench.report.figures.samples import draw
 from kdbench.report.figures.style import save
 from kdbench.store.store import Store

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 
 from kdbench.cli.options import RESULTS, DataDirOption, JsonOption, PluginOption, ResultsOption
-from kdbench.environment import describe_device, git_commit, versions
+from kdbench.environment.commit import git_commit
+from kdbench.environment.device import describe_device
+from kdbench.environment.versions import versions
 from kdbench.plugins import load_plugins
 from kdbench.store.store import Store
 

@@ -11,8 +11,8 @@ from kdbench.cli import options
 from kdbench.cli.reading import check_folder, readable_records
 from kdbench.cli.session import Session, with_session
 from kdbench.cli.stats import REFERENCES
-from kdbench.errors import UserError
-from kdbench.names import checked_path
+from kdbench.inputs.errors import UserError
+from kdbench.inputs.names import checked_path
 from kdbench.report.figures.catalogue import KINDS
 from kdbench.report.figures.catalogue import figures as draw
 from kdbench.report.figures.series import plots

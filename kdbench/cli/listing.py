@@ -9,12 +9,12 @@ import typer
 from tabulate import tabulate
 
 from kdbench.cli.options import JsonOption, PluginOption, registry_with
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
+from kdbench.inputs.places import asking
+from kdbench.inputs.validation import read_yaml
 from kdbench.method import Method
-from kdbench.places import asking
 from kdbench.recipe import load_recipe, recipe_names
 from kdbench.registry import Registry
-from kdbench.validation import read_yaml
 
 app = typer.Typer(help="What is installed, and which plugin brought it.", no_args_is_help=True)
 

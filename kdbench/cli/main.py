@@ -27,8 +27,8 @@ from kdbench.cli import (
     terminal,
     verify,
 )
-from kdbench.environment import versions
-from kdbench.errors import UserError
+from kdbench.environment.versions import versions
+from kdbench.inputs.errors import UserError
 
 app = typer.Typer(
     name="kdbench",

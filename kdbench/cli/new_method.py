@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 
 from kdbench.cli.options import registry_with
-from kdbench.errors import UserError
-from kdbench.names import checked_path, unfit_name
+from kdbench.inputs.errors import UserError
+from kdbench.inputs.names import checked_path, unfit_name
 from kdbench.registry import Registry
 from kdbench.store.files import write_atomically
 

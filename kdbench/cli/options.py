@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from kdbench.errors import UserError
-from kdbench.names import checked_path
+from kdbench.inputs.errors import UserError
+from kdbench.inputs.names import checked_path
+from kdbench.inputs.validation import MAX_YAML_DEPTH, merged, read_value
 from kdbench.plugins import load_plugins
 from kdbench.registry import Registry
 from kdbench.store.weights import read_metadata
-from kdbench.validation import MAX_YAML_DEPTH, merged, read_value
 
 GridOption = Annotated[str, typer.Option("--grid", help="A grid's name (`kdbench list grids`) or a YAML file.")]
 TablesOption = Annotated[str, typer.Option("--tables", help="Only these tables of the grid, comma-separated.")]

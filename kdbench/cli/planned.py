@@ -7,11 +7,11 @@ import json
 from kdbench.cells import title
 from kdbench.cli.reading import describe_stale
 from kdbench.cli.session import Session
-from kdbench.environment import describe_device, resolve_device
+from kdbench.environment.device import describe_device, resolve_device
 from kdbench.execution.estimate import Estimator
 from kdbench.execution.footprint import Footprint
 from kdbench.execution.plan import Plan, cohorts
-from kdbench.places import asking
+from kdbench.inputs.places import asking
 from kdbench.recipe import Recipe
 from kdbench.run import Run
 

@@ -9,9 +9,9 @@ import typer
 from kdbench.cells import distinct
 from kdbench.cli.options import RESULTS
 from kdbench.cli.session import Session
-from kdbench.errors import UserError
 from kdbench.execution.plan import Plan, make_plan
 from kdbench.execution.staleness import Present
+from kdbench.inputs.errors import UserError
 from kdbench.store.records import Record
 from kdbench.store.store import Store
 

@@ -12,9 +12,9 @@ from kdbench.cli import options
 from kdbench.cli.reading import check_folder, readable_records
 from kdbench.cli.session import Session, with_session
 from kdbench.cli.stats import REFERENCES
-from kdbench.environment import command_line
-from kdbench.errors import UserError
-from kdbench.names import checked_path
+from kdbench.environment.commit import command_line
+from kdbench.inputs.errors import UserError
+from kdbench.inputs.names import checked_path
 from kdbench.report.page.render import render
 from kdbench.report.page.watch import Watch, serve
 from kdbench.store.files import write_atomically

@@ -19,8 +19,8 @@ from kdbench.cli.report import write_report
 from kdbench.cli.session import Session, with_session
 from kdbench.cli.terminal import Terminal, screen_width
 from kdbench.data.dataset import Dataset
-from kdbench.environment import command_line, describe_device, resolve_device
-from kdbench.errors import UserError
+from kdbench.environment.commit import command_line
+from kdbench.environment.device import describe_device, resolve_device
 from kdbench.execution.footprint import Footprint
 from kdbench.execution.interrupt import FailureLimit, StopSignal
 from kdbench.execution.jobs import CHECKPOINT_SECONDS, Options
@@ -28,6 +28,7 @@ from kdbench.execution.local import Summary, execute
 from kdbench.execution.plan import Plan
 from kdbench.execution.space import check_room
 from kdbench.execution.teachers import TeacherShelf
+from kdbench.inputs.errors import UserError
 from kdbench.report.formats import render
 from kdbench.report.results import cell_results
 from kdbench.store.records import Damaged, Record, dump_record

@@ -22,10 +22,10 @@ from kdbench.cli.options import (
     words,
 )
 from kdbench.data.dataset import DatasetSource
+from kdbench.inputs.validation import validated
 from kdbench.registry import Registry
 from kdbench.selection import Selection, load_grid
 from kdbench.store.store import Store
-from kdbench.validation import validated
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import typer
 
 from kdbench.cells import method_params
 from kdbench.cli.options import JsonOption, PluginOption, SetOption, by_method, parse_settings, registry_with
-from kdbench.environment import source_file
-from kdbench.errors import UserError
+from kdbench.environment.sources import source_file
 from kdbench.formula import formula
+from kdbench.inputs.errors import UserError
+from kdbench.inputs.places import asking
 from kdbench.method import Method, MethodParams
-from kdbench.places import asking
 from kdbench.registry import Registry
 
 

@@ -9,7 +9,7 @@ import typer
 from kdbench.cli import options
 from kdbench.cli.reading import check_folder, readable_records
 from kdbench.cli.session import Session, with_session
-from kdbench.environment import resolve_device
+from kdbench.environment.device import resolve_device
 from kdbench.execution.teachers import TeacherShelf
 from kdbench.report.evidence import EvidenceFormat, evidence, render
 from kdbench.report.predictions import CellPredictions, Predictor

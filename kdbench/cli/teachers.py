@@ -16,14 +16,15 @@ from kdbench.cli.progress import PlainProgress, ending
 from kdbench.cli.reading import existing_store
 from kdbench.cli.terminal import Terminal
 from kdbench.data.dataset import DatasetSource
-from kdbench.environment import command_line, resolve_device
-from kdbench.errors import UserError
+from kdbench.environment.commit import command_line
+from kdbench.environment.device import resolve_device
 from kdbench.execution.interrupt import StopSignal
 from kdbench.execution.jobs import Options
 from kdbench.execution.local import execute
 from kdbench.execution.plan import Plan
 from kdbench.execution.staleness import Present
-from kdbench.names import checked_path
+from kdbench.inputs.errors import UserError
+from kdbench.inputs.names import checked_path
 from kdbench.recipe import load_recipe
 from kdbench.run import Run
 from kdbench.store.store import Store

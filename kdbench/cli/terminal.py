@@ -10,7 +10,7 @@ from typing import Any, TextIO, cast
 
 from rich.console import Console
 
-from kdbench.visible import visible
+from kdbench.inputs.visible import visible
 
 
 class _Filter:

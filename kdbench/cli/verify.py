@@ -16,7 +16,7 @@ from tabulate import tabulate
 from kdbench.checks.findings import Finding, Status
 from kdbench.checks.suite import CHECKS, Conformance, paper_pairs
 from kdbench.cli.options import DeviceOption, JsonOption, PairsOption, PluginOption, registry_with
-from kdbench.environment import resolve_device
+from kdbench.environment.device import resolve_device
 
 #: What a cell shows, and the worst first: a cell stands for all pairs.
 MARKS: dict[Status, str] = {

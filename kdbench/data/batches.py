@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from kdbench.data.augment import Augmentation
 from kdbench.data.dataset import Channels, Dataset, Split
-from kdbench.seeds import stream
+from kdbench.data.seeds import stream
 
 
 class Batches:

@@ -10,7 +10,7 @@ import torch
 
 from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, Split, data_root, make_dataset
 from kdbench.data.download import NotDownloaded, download
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 
 INFO = DatasetInfo("cifar100", num_classes=100, input_size=32, train_size=50_000, test_size=10_000)
 #: More than the archive has.

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 
 Channels = tuple[float, float, float]
 

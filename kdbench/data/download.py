@@ -8,7 +8,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 
 #: Seconds without an answer.
 TIMEOUT = 60

@@ -12,7 +12,7 @@ import torch
 from kdbench.data.dataset import Dataset, DatasetInfo, Split, make_dataset
 from kdbench.data.decode import MAX_BYTES, decode, image_side
 from kdbench.data.local import LocalFolder, check_size, empty_split
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 
 #: What the folder of test images may be called; the first one that is there counts.
 TEST = ("test", "val", "valid", "validation")

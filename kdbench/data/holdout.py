@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, Split, make_dataset
 from kdbench.data.stratified import stratified
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 
 
 @dataclass(frozen=True)

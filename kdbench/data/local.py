@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdbench.data.dataset import DatasetSource
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 
 #: Images that a split may have, and bytes that it may take decoded.
 MAX_IMAGES, MAX_SPLIT_BYTES = 5_000_000, 2**36

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from kdbench.data.dataset import DatasetSource
 from kdbench.data.holdout import Holdout
-from kdbench.errors import unknown
+from kdbench.inputs.errors import unknown
 
 
 def resolve_dataset(spec: str, sources: Mapping[str, DatasetSource]) -> DatasetSource:

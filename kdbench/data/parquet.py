@@ -12,7 +12,7 @@ import torch
 from kdbench.data.dataset import Dataset, DatasetInfo, Split, make_dataset
 from kdbench.data.local import LocalFolder, check_size, empty_split
 from kdbench.data.shard import Shard, open_shard
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 
 #: Files that a split may have.
 MAX_FILES = 10_000

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdbench.data.decode import decode, image_side
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 
 #: Bytes that a row group's column may have decompressed.
 MAX_GROUP_BYTES = 2**30

@@ -11,12 +11,12 @@ import torch
 
 from kdbench.data.dataset import DatasetInfo
 from kdbench.execution.threads import threads_for
-from kdbench.flops import ForwardFlops, forward_flops
 from kdbench.model import StagedModel, place
 from kdbench.recipe import Recipe
 from kdbench.registry import Registry
 from kdbench.run import Run
 from kdbench.training.evaluation import forward
+from kdbench.training.flops import ForwardFlops, forward_flops
 from kdbench.training.lanes import CudaLanes, Work
 from kdbench.training.numerics import numerics
 from kdbench.training.step import WARM_UPS

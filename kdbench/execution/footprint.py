@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kdbench.data.dataset import DatasetInfo
-from kdbench.places import asking
+from kdbench.inputs.places import asking
 from kdbench.registry import Registry
 from kdbench.run import Run
 from kdbench.training.member import method_of

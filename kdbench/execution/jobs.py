@@ -10,9 +10,9 @@ import torch
 
 from kdbench.execution.plan import cohorts
 from kdbench.execution.threads import threads_for
-from kdbench.flops import ForwardFlops
 from kdbench.run import Run
 from kdbench.store.store import Store
+from kdbench.training.flops import ForwardFlops
 
 #: How old a run's last checkpoint may be at the end of an epoch, unless told otherwise.
 CHECKPOINT_SECONDS = 120.0

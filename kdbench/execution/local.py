@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 import torch
 
 from kdbench.data.dataset import Dataset
-from kdbench.errors import UserError
 from kdbench.execution.footprint import Footprint
 from kdbench.execution.jobs import Job, Options, make_jobs
 from kdbench.execution.plan import Plan
@@ -20,7 +19,7 @@ from kdbench.execution.pool import WorkerPool
 from kdbench.execution.side_by_side import measured_workers
 from kdbench.execution.staleness import read_sources
 from kdbench.execution.trainer import Trainer
-from kdbench.flops import ForwardFlops
+from kdbench.inputs.errors import UserError
 from kdbench.losses.backend import requested
 from kdbench.registry import Registry
 from kdbench.run import Run
@@ -29,6 +28,7 @@ from kdbench.store.files import NotWritten
 from kdbench.store.records import Record, Status, dump_record
 from kdbench.store.store import Store
 from kdbench.training.cohort import Interrupted
+from kdbench.training.flops import ForwardFlops
 
 #: How long to wait for other processes before looking again, in seconds.
 WAIT_SECONDS = 1.0

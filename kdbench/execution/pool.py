@@ -12,10 +12,10 @@ from multiprocessing.context import SpawnContext
 from types import TracebackType
 from typing import Any
 
-from kdbench.errors import UserError
 from kdbench.execution.interrupt import held_back
 from kdbench.execution.jobs import Job, Options
 from kdbench.execution.worker import GO, STOP, Message, Order, work
+from kdbench.inputs.errors import UserError
 from kdbench.registry import Registry
 from kdbench.run import Run
 from kdbench.store.records import Record

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from kdbench.data.dataset import Dataset
-from kdbench.errors import UserError
 from kdbench.execution.teachers import TeacherShelf
+from kdbench.inputs.errors import UserError
 from kdbench.registry import Registry
 from kdbench.store.records import Record
 from kdbench.store.store import Store

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from kdbench.errors import UserError
 from kdbench.execution.footprint import Footprint
 from kdbench.execution.plan import MAX_COHORT, Plan
+from kdbench.inputs.errors import UserError
 from kdbench.store.files import remove, write_atomically
 from kdbench.store.store import Store
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 
+from kdbench.environment.sources import module_of
 from kdbench.registry import Registry
 from kdbench.run import NUMERIC_VERSION, Run
-from kdbench.sources import module_of
 from kdbench.store.records import Basis, Record
 from kdbench.training.member import method_of
 

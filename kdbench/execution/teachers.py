@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from kdbench.data.dataset import Dataset
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.method import Build, Method
 from kdbench.model import place
 from kdbench.registry import Registry

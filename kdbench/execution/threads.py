@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from kdbench.flops import ForwardFlops
 from kdbench.run import Run
+from kdbench.training.flops import ForwardFlops
 
 #: Operations of a batch's forward pass below which a second thread costs more than it gives.
 SMALL_BATCH_FLOPS = 2e9

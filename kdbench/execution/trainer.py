@@ -10,13 +10,14 @@ from typing import Any
 import torch
 
 from kdbench.data.dataset import Dataset
-from kdbench.environment import environment, peak_memory, source_file
+from kdbench.environment.device import peak_memory
+from kdbench.environment.sources import source_file
+from kdbench.environment.summary import environment
 from kdbench.execution.jobs import Options
 from kdbench.execution.memory import DoesNotFit, in_halves
 from kdbench.execution.plan import cohorts
 from kdbench.execution.staleness import Present
 from kdbench.execution.teachers import TeacherShelf
-from kdbench.flops import forward_flops
 from kdbench.registry import Registry
 from kdbench.run import Run
 from kdbench.store.records import Basis, Cost, Epoch, Failure, Record, Source, Status
@@ -24,6 +25,7 @@ from kdbench.store.store import Store, checkpoint_versions
 from kdbench.store.weights import save_weights
 from kdbench.training.checkpoint import Progress, load_checkpoint, newest_checkpoint, read_progress, save_checkpoint
 from kdbench.training.cohort import Cohort, failure_of
+from kdbench.training.flops import forward_flops
 from kdbench.training.member import FrozenTeacher, Member, method_of
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.store.claims import Claims
 from kdbench.store.files import is_temporary, remove
 from kdbench.store.records import Damaged, Record, read_record

@@ -18,11 +18,11 @@ from typing import Any, Literal
 
 import torch
 
-from kdbench.errors import UserError
 from kdbench.execution.interrupt import StopSignal
 from kdbench.execution.jobs import Options
 from kdbench.execution.staleness import read_sources
 from kdbench.execution.trainer import Trainer
+from kdbench.inputs.errors import UserError
 from kdbench.plugins import load_plugins
 from kdbench.run import Run
 from kdbench.store.store import Store

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kdbench.cells import Cell, Expansion
-from kdbench.errors import UserError
 from kdbench.grid import Grid
+from kdbench.inputs.errors import UserError
 from kdbench.store.files import write_atomically
 from kdbench.store.records import Record, Source
 

@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from kdbench.errors import UserError
 from kdbench.gate.difference import Difference, Sides, difference, refuse_other_data
 from kdbench.gate.sides import Measured, Side, Subject, changed, surroundings, titles
+from kdbench.inputs.errors import UserError
 from kdbench.report.statistics import Estimate, Interval, holm
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.report.results import Summary
 from kdbench.report.statistics import Estimate, paired, welch
 

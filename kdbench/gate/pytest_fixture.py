@@ -40,7 +40,7 @@ class Gate:
         `baseline` or `results` is beside the test's file, and without `results` everything is trained anew.
         """
         __tracebackhide__ = True
-        from kdbench.environment import resolve_device
+        from kdbench.environment.device import resolve_device
         from kdbench.execution.jobs import Options
         from kdbench.gate.baseline import checked_margin, read_baseline
         from kdbench.gate.check import check

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from kdbench.cells import Cell, Expansion, method_params
 from kdbench.data.dataset import DatasetSource
-from kdbench.errors import UserError
 from kdbench.execution.jobs import Options
 from kdbench.execution.local import Summary, execute
 from kdbench.execution.plan import Plan, make_plan
 from kdbench.execution.staleness import Present
 from kdbench.gate.baseline import Baseline, CellKey, cell_key
+from kdbench.inputs.errors import UserError
 from kdbench.registry import Registry
 from kdbench.store.store import Store
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kdbench.errors import UserError
 from kdbench.gate.baseline import Baseline, read_baseline
 from kdbench.gate.difference import refuse_other_data
+from kdbench.inputs.errors import UserError
 from kdbench.recipe import Recipe
 from kdbench.report.results import Summary
 from kdbench.run import Run

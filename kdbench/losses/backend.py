@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kdbench.errors import UserError, unknown
+from kdbench.inputs.errors import UserError, unknown
 
 Backend = Literal["reference", "analytic", "inductor", "triton"]
 BACKENDS: tuple[Backend, ...] = ("reference", "analytic", "inductor", "triton")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 
 Gradients = list[Tensor | None]
 #: What Inductor would otherwise keep in a tensor of the logits' size, for its many uses, it computes where it is used.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kdbench.cells import Cell
-from kdbench.errors import unknown
+from kdbench.inputs.errors import unknown
 from kdbench.report.power import seeds_needed
 from kdbench.report.results import CellResult, CellStatus, Summary
 from kdbench.report.statistics import Estimate, Interval, holm, paired

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from kdbench.cells import Cell
 from kdbench.data.batches import eval_batches
 from kdbench.data.dataset import Dataset
-from kdbench.errors import UserError
 from kdbench.execution.teachers import TeacherShelf
+from kdbench.inputs.errors import UserError
 from kdbench.registry import Registry
 from kdbench.report.results import CellResult, Summary
 from kdbench.run import Run

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.store.files import create_exclusively, remove
 
 #: How often an owner touches its claims, and how long they may lie untouched before they are taken over, in seconds.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 
 
 class NotWritten(UserError):

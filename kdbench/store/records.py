@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.run import Run
 
 #: Of the file. Format 1 had no checksum.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.store.files import free_name, in_the_way, move, remove, write_atomically
 from kdbench.store.records import Damaged, Record, dump_record, read_record
 

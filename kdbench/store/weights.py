@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.store.files import write_atomically
 
 CLASSIFIER = "head.classifier.weight"

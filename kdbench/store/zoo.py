@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.model import Architecture
 from kdbench.store.weights import check_fit
 

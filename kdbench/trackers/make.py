@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-from kdbench.errors import UserError, unknown
+from kdbench.inputs.errors import UserError, unknown
 
 #: Tracker → (module, class). A module is imported when its tracker is asked for, since most need a library.
 TRACKERS = {

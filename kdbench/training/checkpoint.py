@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.store.files import move, write_atomically
 from kdbench.store.records import Basis, Damaged, Epoch, OtherFormat
 from kdbench.store.store import checkpoint_versions

@@ -13,9 +13,9 @@ import torch
 
 from kdbench.data.batches import Batches
 from kdbench.data.dataset import Dataset, Split
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
+from kdbench.inputs.places import describe, exits_refused, homes
 from kdbench.method import Method
-from kdbench.places import describe, exits_refused, homes
 from kdbench.recipe import Recipe
 from kdbench.store.records import Epoch, Failure, Status
 from kdbench.training.checkpoint import Progress

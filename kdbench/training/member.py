@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from kdbench.cells import method_params
 from kdbench.data.dataset import Dataset
+from kdbench.data.seeds import seeded, stream
+from kdbench.inputs.places import exits_refused
 from kdbench.method import Batch, Build, Method, MethodParams, Needs
 from kdbench.model import FEATURES, Feature, Outputs, Shapes, StagedModel, place
-from kdbench.places import exits_refused
 from kdbench.registry import Registry
 from kdbench.run import Run
-from kdbench.seeds import seeded, stream
 from kdbench.supervised import Supervised
 from kdbench.training.numerics import autocast
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from kdbench.data.batches import Batches
+from kdbench.inputs.places import exits_refused
 from kdbench.method import Batch
 from kdbench.model import FEATURES, Outputs
-from kdbench.places import exits_refused
 from kdbench.training.lanes import Lanes, Work, lacks_memory
 from kdbench.training.member import FrozenTeacher, Member, refusal, teacher_outputs
 

@@ -13,10 +13,10 @@ from kdbench.bench.train_loops import PlainLoop, Setting
 from kdbench.bench.train_report import render, to_json
 from kdbench.cli.main import app
 from kdbench.data.dataset import DatasetInfo
-from kdbench.errors import UserError
-from kdbench.flops import forward_flops
+from kdbench.inputs.errors import UserError
 from kdbench.plugins import load_plugins
 from kdbench.recipe import load_recipe
+from kdbench.training.flops import forward_flops
 
 CPU = torch.device("cpu")
 

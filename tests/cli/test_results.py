@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from kdbench.cli.reading import plan_of
-from kdbench.errors import UserError
 from kdbench.execution.upkeep import collect, leftovers
+from kdbench.inputs.errors import UserError
 from kdbench.store import files
 from kdbench.store.store import Store
 from tests.cli.support import kdbench, tiny_grid

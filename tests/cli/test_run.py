@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from kdbench.errors import UserError
 from kdbench.execution.local import Summary, execute
+from kdbench.inputs.errors import UserError
 from tests.cli.support import TINY_GRID, kdbench, tiny_grid
 
 

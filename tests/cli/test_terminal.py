@@ -9,7 +9,7 @@ import pytest
 
 from kdbench.cli.main import main
 from kdbench.cli.terminal import Terminal, filtered
-from kdbench.visible import visible
+from kdbench.inputs.visible import visible
 from tests.cli.support import TINY_GRID, kdbench, tiny_grid
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\r\x08"

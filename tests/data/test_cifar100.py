@@ -19,7 +19,7 @@ from kdbench.data import DatasetInfo
 from kdbench.data import cifar100 as module
 from kdbench.data import download as downloads
 from kdbench.data.cifar100 import INFO, STATISTICS, Cifar100
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 
 FOLDER, ARCHIVE = "cifar-100-python", "cifar-100-python.tar.gz"
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kdbench.data import BUILTIN_SOURCES, DatasetSource, Split, make_dataset, resolve_dataset
 from kdbench.data.dataset import channel_statistics, content_checksum, data_root
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from tests.data.support import random_split
 
 SOURCES: dict[str, DatasetSource] = {source.name: source for source in BUILTIN_SOURCES}

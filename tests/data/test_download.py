@@ -13,7 +13,7 @@ import pytest
 
 from kdbench.data import download as module
 from kdbench.data.download import download
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 
 CONTENT = bytes(range(256)) * 4000
 MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()

@@ -11,7 +11,7 @@ from PIL import Image
 from kdbench.data import Dataset, DatasetInfo, DatasetSource
 from kdbench.data import folder as module
 from kdbench.data.folder import Folder
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from tests.data.support import png, random_split
 
 NAMES = ["ant", "bee", "cat", "dog", "elk"]

@@ -7,7 +7,7 @@ import torch
 
 from kdbench.data import BUILTIN_SOURCES, Digits, resolve_dataset
 from kdbench.data.holdout import Holdout
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 
 SOURCES = {source.name: source for source in BUILTIN_SOURCES}
 

@@ -17,7 +17,7 @@ from PIL import Image
 from kdbench.data import Dataset, DatasetInfo, DatasetSource, local, parquet, shard
 from kdbench.data.dataset import channel_statistics
 from kdbench.data.parquet import Parquet
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from tests.data.support import png, random_split, write_parquet, write_split
 
 NAMES = ["ant", "bee", "cat", "dog", "elk"]

@@ -7,9 +7,9 @@ import torch
 
 from kdbench.execution import estimate as module
 from kdbench.execution.estimate import RATE_STEPS, Estimator, measured_rate
-from kdbench.flops import forward_flops
 from kdbench.plugins import load_plugins
 from kdbench.recipe import Recipe
+from kdbench.training.flops import forward_flops
 from tests.gpu import DEVICES
 from tests.training.support import CPU, RECIPE, noise_dataset, runs
 

@@ -4,13 +4,13 @@ import itertools
 
 import pytest
 
-from kdbench.errors import UserError
 from kdbench.execution import local, trainer, upkeep
 from kdbench.execution.jobs import Options
 from kdbench.execution.local import execute
 from kdbench.execution.plan import make_plan
 from kdbench.execution.staleness import Present
 from kdbench.execution.upkeep import collect, leftovers
+from kdbench.inputs.errors import UserError
 from kdbench.plugins import load_plugins
 from kdbench.store import claims, files
 from kdbench.store.store import Store

@@ -10,10 +10,10 @@ import torch
 from kdbench.cells import Expansion
 from kdbench.data.augment import Augmentation
 from kdbench.data.digits import Digits
-from kdbench.errors import UserError
 from kdbench.execution.jobs import Job, Options
 from kdbench.execution.pool import WorkerPool
 from kdbench.grid import Grid, Row, Table
+from kdbench.inputs.errors import UserError
 from kdbench.plugins import load_plugins
 from kdbench.recipe import Recipe
 from kdbench.store.store import Store

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from kdbench.errors import UserError
 from kdbench.execution.teachers import TeacherShelf
+from kdbench.inputs.errors import UserError
 from kdbench.plugins import load_plugins
 from kdbench.run import Teacher
 from kdbench.store.store import Store

@@ -6,13 +6,13 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from kdbench.errors import UserError
 from kdbench.execution.jobs import Options
 from kdbench.gate.baseline import read_baseline
 from kdbench.gate.check import check
 from kdbench.gate.junit import junit
 from kdbench.gate.rerun import open_bench, refuse_stale, train
 from kdbench.gate.text import text
+from kdbench.inputs.errors import UserError
 from kdbench.plugins import load_plugins
 from kdbench.store.store import Store
 from tests.gate.support import GRID, accuracies, baseline_of, expansion, fill, record, written

@@ -2,8 +2,8 @@
 
 import pytest
 
-from kdbench.errors import UserError
 from kdbench.gate.pytest_fixture import kdbench_gate  # noqa: F401 (a fixture is used by its name)
+from kdbench.inputs.errors import UserError
 from kdbench.store.store import Store
 from tests.gate.support import accuracies, baseline_of, expansion, record, written
 

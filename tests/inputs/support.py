@@ -14,8 +14,8 @@ from kdbench.cells import Expansion
 from kdbench.cli.options import parse_settings
 from kdbench.data.folder import Folder
 from kdbench.data.parquet import Parquet
-from kdbench.errors import UserError
 from kdbench.gate.baseline import read_baseline
+from kdbench.inputs.errors import UserError
 from kdbench.plugins import load_plugins
 from kdbench.selection import Selection, load_grid
 from kdbench.store.records import read_record

@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.plugins import load_plugins
 from kdbench.store.records import dump_record
 from kdbench.store.weights import save_weights

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.losses import backend, deep_kd, kd
 from kdbench.losses.backend import choose
 from tests.losses.support import DEVICES, arguments

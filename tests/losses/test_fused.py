@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.losses import ce_kd, deep_kd, deep_mse, kd
 from tests.losses.support import DEVICES, FUSED, OPERATORS, arguments, implementation, leaves, loss_of, mapped, weighted
 

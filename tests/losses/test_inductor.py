@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch._inductor import config as inductor_config
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.losses import kd
 from kdbench.losses.fused import FusedLoss
 from tests.losses.support import OPERATORS, arguments, assert_agrees, implementation, leaves, scratch, weighted

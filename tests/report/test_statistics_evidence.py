@@ -8,7 +8,7 @@ from scipy import stats
 
 from kdbench.cells import Expansion
 from kdbench.data.dataset import DatasetInfo
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.plugins import load_plugins
 from kdbench.report.cost import costs
 from kdbench.report.evidence import evidence, render

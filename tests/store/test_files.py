@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.store.files import write_atomically
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.store.records import Epoch
 from kdbench.store.store import Store
 from tests.training.support import runs, train

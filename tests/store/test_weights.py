@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.model import StagedModel
 from kdbench.store.weights import load_weights, read_metadata, save_weights, tensors_sha256
 from tests.support import STUDENT, TEACHER

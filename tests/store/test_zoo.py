@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.model import Architecture
 from kdbench.store.weights import tensors_sha256
 from kdbench.store.zoo import read_zoo_checkpoint

@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from kdbench.errors import UserError
 from kdbench.hookspecs import hookimpl
+from kdbench.inputs.errors import UserError
 from kdbench.plugins import load_plugins
 from kdbench.trackers import TRACKERS, make_tracker
 from kdbench.trackers.values import metrics, settings

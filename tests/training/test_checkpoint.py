@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import kdbench
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.store.records import Damaged, OtherFormat
 from kdbench.store.store import Store, checkpoint_versions
 from kdbench.training.checkpoint import newest_checkpoint, read_checkpoint, read_progress

@@ -9,7 +9,7 @@ import numpy as np
 
 from kdbench.cells import Expansion, method_params
 from kdbench.grid import Pair, Table
-from kdbench.places import exits_refused
+from kdbench.inputs.places import exits_refused
 from kdbench.registry import Registry
 from kdbench.report.figures.style import Look
 from kdbench.report.results import CellResult

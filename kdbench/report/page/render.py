@@ -11,7 +11,7 @@ from pathlib import Path
 import jinja2
 
 from kdbench.cells import Expansion
-from kdbench.environment import versions
+from kdbench.environment.versions import versions
 from kdbench.registry import Registry
 from kdbench.report.evidence import evidence
 from kdbench.report.figures.catalogue import figures

@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from kdbench.errors import UserError, lacking
+from kdbench.inputs.errors import UserError, lacking
 
 #: What pydantic calls a value that should be a list, or a mapping.
 _SEQUENCES = ("tuple_type", "list_type")

@@ -4,8 +4,9 @@ from importlib.metadata import version
 
 import torch
 
-from kdbench import environment as environment_module
-from kdbench.environment import describe_device, environment, peak_memory, resolve_device
+from kdbench.environment import device as device_module
+from kdbench.environment.device import describe_device, peak_memory, resolve_device
+from kdbench.environment.summary import environment
 from tests.gpu import CPU, CUDA, needs_gpu
 
 
@@ -24,7 +25,7 @@ def test_the_losses_implementation_is_recorded(monkeypatch):
 
 def test_a_missing_driver_is_no_error(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert environment_module._driver.__wrapped__() is None
+    assert device_module.driver.__wrapped__() is None
 
 
 @needs_gpu

@@ -2,7 +2,7 @@
 
 import torch
 
-from kdbench.seeds import seeded, stream
+from kdbench.data.seeds import seeded, stream
 
 
 def test_streams_are_fixed_numbers():

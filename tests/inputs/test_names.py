@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from kdbench.errors import UserError
-from kdbench.names import checked_path, unfit_name
+from kdbench.inputs.errors import UserError
+from kdbench.inputs.names import checked_path, unfit_name
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from kdbench.sources import module_of, source_digests
+from kdbench.environment.sources import module_of, source_digests
 
 FILES = {
     "__init__.py": "from fancy.method import Method\n",
@@ -68,5 +68,5 @@ def test_the_harness_s_own_modules_and_others_packages_do_not_count():
 
 
 def test_where_things_are_defined():
-    assert module_of(functools.partial(source_digests, "x")) == "kdbench.sources"
+    assert module_of(functools.partial(source_digests, "x")) == "kdbench.environment.sources"
     assert module_of(functools.partial) == "functools"

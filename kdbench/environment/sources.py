@@ -6,6 +6,7 @@ import ast
 import functools
 import hashlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,3 +91,11 @@ def _source(module: str) -> Path | None:
         origin = specification.origin if specification else None
     path = Path(origin) if origin else None
     return path if path and path.suffix == ".py" and path.is_file() else None
+
+
+def source_file(method: type) -> tuple[str, str]:
+    """Path and sha256 of the file that defines a method."""
+    path = inspect.getsourcefile(method)
+    if path is None or not Path(path).is_file():
+        return "unknown", ""
+    return path, hashlib.sha256(Path(path).read_bytes()).hexdigest()

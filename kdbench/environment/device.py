@@ -1,25 +1,17 @@
-"""What a result depends on beside its configuration: versions, device, commit, source of a method."""
+"""The device that training uses, by name and in words."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import importlib.metadata
-import inspect
 import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from kdbench.errors import UserError
-from kdbench.losses.backend import requested
-from kdbench.method import Method
-
-PACKAGES = ("kdbench", "torch", "torchvision", "triton", "numpy", "pluggy", "pydantic", "safetensors", "pyarrow")
+from kdbench.inputs.errors import UserError
 
 
 def resolve_device(name: str) -> torch.device:
@@ -37,32 +29,6 @@ def resolve_device(name: str) -> torch.device:
             f"device '{name}' is not there: torch sees {torch.cuda.device_count()} GPU(s); use --device cpu."
         )
     return device
-
-
-def environment(device: torch.device) -> dict[str, Any]:
-    """Versions, device, driver, commit, and which implementation of the losses was asked for, as records keep them."""
-    return {
-        "packages": versions(),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "device": describe_device(device),
-        "driver": _driver() if device.type == "cuda" else None,
-        "threads": torch.get_num_threads(),
-        "losses": requested(),
-        "commit": git_commit(),
-    }
-
-
-@functools.cache
-def versions() -> dict[str, str]:
-    """Versions of the packages that results depend on."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def describe_device(device: torch.device) -> str:
@@ -85,7 +51,7 @@ def peak_memory(device: torch.device) -> int:
 
 
 @functools.cache
-def _driver() -> str | None:
+def driver() -> str | None:
     """Version of the GPU's driver; None where nvidia-smi does not tell."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
@@ -103,32 +69,3 @@ def _cpu_model() -> str:
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
-
-
-@functools.cache
-def git_commit() -> str | None:
-    """Commit of the checkout that kdbench runs from, with `+` if its files were changed; None outside a checkout."""
-    folder = Path(__file__).resolve().parent
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def source_file(method: type[Method]) -> tuple[str, str]:
-    """Path and sha256 of the file that defines a method."""
-    path = inspect.getsourcefile(method)
-    if path is None or not Path(path).is_file():
-        return "unknown", ""
-    return path, hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-def command_line() -> str:
-    """The command as it was typed."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -14,7 +14,7 @@ from types import CodeType
 import torch
 
 import kdbench
-from kdbench.errors import UserError
+from kdbench.inputs.errors import UserError
 from kdbench.method import Method
 
 #: Code that carries out what a method asks for; the method's author cannot mend it.
