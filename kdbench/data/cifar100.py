@@ -10,13 +10,12 @@ import torch
 
 from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, Split, data_root, make_dataset
 from kdbench.data.download import NotDownloaded, download
+from kdbench.data.known import CIFAR100
 from kdbench.inputs.errors import UserError
 
-INFO = DatasetInfo("cifar100", num_classes=100, input_size=32, train_size=50_000, test_size=10_000)
+INFO = DatasetInfo(CIFAR100.name, num_classes=100, input_size=32, train_size=50_000, test_size=10_000)
 #: More than the archive has.
 MOST_BYTES = 200_000_000
-#: What RepDistiller and its successors normalise with.
-STATISTICS = ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761))
 
 
 class Cifar100(DatasetSource):
@@ -36,7 +35,7 @@ class Cifar100(DatasetSource):
         _provide(root)
         # torchvision checks the md5 of both files again before it unpickles them.
         (train, classes), (test, _) = (_split(root, train=part) for part in (True, False))
-        return make_dataset(self.name, classes, train, test, STATISTICS)
+        return make_dataset(self.name, classes, train, test, CIFAR100.statistics)
 
     def locations(self, data_dir: Path | None) -> str:
         return "; ".join(f"{place}: {'there' if place.exists() else 'missing'}" for place in _places(data_dir))

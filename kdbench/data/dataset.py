@@ -11,9 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from kdbench.data.known import Channels, known_by
 from kdbench.inputs.errors import UserError
-
-Channels = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -85,13 +84,17 @@ def make_dataset(
     """A data set from its two splits.
 
     `statistics` are mean and std of the channels on [0, 1]; they are computed from the training images where not given.
+    Splits that are those of a known data set have its name and its statistics.
     Raises `UserError` for splits that contradict each other or the classes, and for a channel without any contrast.
     """
+    checksum = content_checksum(train, test)
+    if known := known_by(checksum):
+        name, statistics = known.name, known.statistics
     info = DatasetInfo(name, len(classes), train.images.shape[1], len(train.labels), len(test.labels))
     mean, std = statistics or channel_statistics(train.images)
     if min(std) <= 0:
         raise UserError(f"data set '{name}': a channel of its training images is constant; check how they were made.")
-    return Dataset(info, classes, train, test, mean, std, content_checksum(train, test))
+    return Dataset(info, classes, train, test, mean, std, checksum)
 
 
 def channel_statistics(images: Tensor) -> tuple[Channels, Channels]:

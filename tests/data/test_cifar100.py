@@ -18,7 +18,8 @@ import torchvision.datasets
 from kdbench.data import DatasetInfo
 from kdbench.data import cifar100 as module
 from kdbench.data import download as downloads
-from kdbench.data.cifar100 import INFO, STATISTICS, Cifar100
+from kdbench.data.cifar100 import INFO, Cifar100
+from kdbench.data.known import CIFAR100
 from kdbench.inputs.errors import UserError
 
 FOLDER, ARCHIVE = "cifar-100-python", "cifar-100-python.tar.gz"
@@ -89,7 +90,7 @@ def test_info_needs_no_data(tmp_path: Path) -> None:
 def check_loaded(dataset: Any, server: Path) -> None:
     assert dataset.info == DatasetInfo("cifar100", 3, 32, 6, 4)
     assert dataset.classes == ("ant", "bee", "cat")
-    assert (dataset.mean, dataset.std) == STATISTICS == ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761))
+    assert (dataset.mean, dataset.std) == CIFAR100.statistics == ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761))
     raw = pickle.loads((server / FOLDER / "train").read_bytes())
     planes = torch.from_numpy(raw["data"]).view(6, 3, 32, 32)
     assert torch.equal(dataset.train.images, planes.permute(0, 2, 3, 1))
