@@ -100,8 +100,10 @@ class Expansion:
         shapes = self.shapes(pair.student), self.shapes(pair.teacher) if needs_teacher else None
         with asking(method, "decline"):
             declined = method.decline(params, *shapes)
+        with asking(method, "caveat_for"):
+            caveat = method.caveat_for(params)
         runs = () if declined else self._runs(pair, method, params, teacher if needs_teacher else None)
-        return Cell(table, pair, row, teacher, runs, declined, method.caveat)
+        return Cell(table, pair, row, teacher, runs, declined, caveat)
 
     def _runs(self, pair: Pair, method: type[Method], params: MethodParams, teacher: Teacher | None) -> tuple[Run, ...]:
         family = self._registry.architecture(pair.student).family

@@ -177,6 +177,11 @@ class Method(nn.Module):
         return cls.needs
 
     @classmethod
+    def caveat_for(cls, params: Any) -> str:
+        """The remark that must stand beside every number under these parameters; `caveat` unless one changes it."""
+        return cls.caveat
+
+    @classmethod
     def decline(cls, params: Any, student: Shapes, teacher: Shapes | None) -> str | None:
         """A sentence saying why this pair is out of the method's reach, or None."""
         return None

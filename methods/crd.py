@@ -23,6 +23,9 @@ class CRD(Method):
     L_crd = −mean_i [log σ(h_i) + Σ_j log σ(−h_j)], once with v_T against M_S and once with v_S against M_T;
     L = CE(z_S, y) + α·τ²·KL(p_T^τ ‖ p_S^τ) + β·(L_crd^S + L_crd^T).
     Z = N·mean exp(v·M/τ_c) is estimated in the first step and kept; then M_i ← μ·M_i + (1 − μ)·v_i at unit length.
+
+    RepDistiller adds 10⁻⁷ to the denominators P + m/N of the σ, which is 3·10⁻⁷ of them; here they are exact. Its CRD
+    row has no KD term (α = 0).
     """
 
     name = "crd"
@@ -60,6 +63,10 @@ class CRD(Method):
     order: Tensor
     count: Tensor
     first: Tensor
+
+    @classmethod
+    def caveat_for(cls, params: Params) -> str:
+        return "+ KD" if params.alpha else ""
 
     @classmethod
     def weights(cls, params: Params) -> dict[str, float]:

@@ -17,7 +17,7 @@ class NST(Method):
     MMD² = mean_{c,c'} k(t_c, t_c') + mean k(s_c, s_c') − 2·mean k(s_c, t_c'), means over batch and channels:
     L = CE(z_S, y) + α·τ²·KL(p_T^τ ‖ p_S^τ) + β·Σ_l MMD²(F_T^l, F_S^l).
     The larger map is pooled to the smaller first. Stages pair from the shallow end and surplus ones are left out, as in
-    the sources. No modules.
+    the sources. No modules. The authors' rows have no KD term (α = 0).
     """
 
     name = "nst"
@@ -35,6 +35,10 @@ class NST(Method):
         beta: float = param(50.0, "weight β of the discrepancy", ge=0)
 
     params: Params
+
+    @classmethod
+    def caveat_for(cls, params: Params) -> str:
+        return "+ KD" if params.alpha else ""
 
     @classmethod
     def weights(cls, params: Params) -> dict[str, float]:

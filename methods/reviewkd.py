@@ -24,11 +24,17 @@ class ReviewKD(Method):
     Levels l = 1..n are the stage ends, counted from the deep end where the networks' numbers of stages differ, and the
     embedding as the last. From deep to shallow, U_l = ABF(F_l^S, U_{l+1}) is a map of the teacher's size:
     L = CE(z_S, y) + α·τ²·KL(p_T^τ ‖ p_S^τ) + w(epoch)·β·Σ_l HCL(U_l, F_l^T), w = min(epoch/warm-up, 1), epoch from 1.
+
+    The authors' F_l^T is the map before the ReLU that ends a stage, in a WRN the one after the batch norm that follows
+    the stage and before its ReLU. Ours is the stage's end: after that ReLU, in a WRN the raw sum before that norm,
+    whose values are larger, so that β = 5 is 2 to 7 times as strong there. The authors' rows have no KD term (α = 0).
     """
 
     name = "reviewkd"
     citation = "Chen, Liu, Zhao, Jia: Distilling Knowledge via Knowledge Review, CVPR 2021"
-    caveat = "compares with the teacher's stage ends; the authors' code takes them before the last ReLU"
+    caveat = (
+        "taps the teacher's stage ends; the authors' code taps before the ReLU, in a WRN after the batch norm there"
+    )
     formula = {
         "ce": "CE(z_S, y)",
         "kd": "τ²·KL(p_T^τ ‖ p_S^τ), τ = {tau}",
@@ -61,6 +67,10 @@ class ReviewKD(Method):
         )
 
     params: Params
+
+    @classmethod
+    def caveat_for(cls, params: Params) -> str:
+        return f"+ KD; {cls.caveat}" if params.alpha else cls.caveat
 
     @classmethod
     def weights(cls, params: Params) -> dict[str, float]:

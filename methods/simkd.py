@@ -34,9 +34,10 @@ class SimKD(Method):
         )
         tap: MapTap = param(
             "last_stage",
-            "the student's last map F_S",
-            paper="the feature encoder's last map",
-            alternatives="final_map (with ShuffleNetV2's and MobileNetV2's neck, which the authors' code leaves out)",
+            "the student's last map F_S; of a WRN that is the raw sum before its last batch norm and ReLU",
+            paper="the feature encoder's last map; what the authors call a WRN is a ResNet, so theirs is after a ReLU",
+            alternatives="final_map: after a WRN's batch norm and ReLU; after ShuffleNetV2's and MobileNetV2's neck, "
+            "which the authors' code leaves out",
         )
 
     params: Params

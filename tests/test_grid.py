@@ -270,7 +270,7 @@ def test_a_pre_stage_of_another_class_than_the_defaults_is_refused(monkeypatch):
         expand("quick", pairs=("resnet20:resnet8",), methods=("mtkd_ssr",), params={"mtkd_ssr": {"tau": 1.5}})
 
 
-@pytest.mark.parametrize("declaration", ["needs_for", "decline", "pre_stage"])
+@pytest.mark.parametrize("declaration", ["needs_for", "decline", "caveat_for", "pre_stage"])
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -328,3 +328,10 @@ def test_a_row_that_sets_the_parameter_itself_is_not_varied(tmp_path):
 def test_values_that_names_cannot_hold_make_names_all_the_same():
     rows = expand("quick", methods=("dskd",), candidates={"dskd": {"blocks": [[1], [1, 2]]}}).grid.tables[0].rows
     assert [row.key for row in rows] == ["dskd", "dskd/blocks-_1_", "dskd/blocks-_1_2_"]
+
+
+@pytest.mark.parametrize(("grid", "name"), [("zoo", "CRD"), ("quick", "crd")])
+def test_a_label_says_what_the_parameters_add(grid, name):
+    """Whether or not the grid names the row: CRD's authors have no KD term in their own."""
+    for params, label in (({}, f"{name} (+ KD)"), ({"crd": {"alpha": 0}}, name)):
+        assert {cell.label for cell in expand(grid, methods=("crd",), params=params).cells} == {label}

@@ -43,10 +43,12 @@ def describe(method: type[Method], params: MethodParams, registry: Registry) -> 
         read = {"student": needs.student, "teacher": needs.teacher, "batch": needs.batch}
     with asking(method, "pre_stage"):
         pre_stage = method.pre_stage(params) is not None
+    with asking(method, "caveat_for"):
+        caveat = method.caveat_for(params)
     path, digest = source_file(method)
     return {
         "name": method.name,
-        "caveat": method.caveat,
+        "caveat": caveat,
         "citation": method.citation,
         "formula": formula(method, params),
         "description": inspect.cleandoc(method.__doc__ or ""),

@@ -178,3 +178,9 @@ def test_banks_are_initialised_from_the_seed():
 
 def test_default_weights():
     assert CRD.weights(CRD.Params()) == {"ce": 1.0, "kd": 1.0, "crd": 0.8}
+
+
+def test_its_numbers_say_that_they_are_with_kd():
+    """The authors' rows are without."""
+    assert CRD.caveat_for(CRD.Params()) == "+ KD"
+    assert CRD.caveat_for(CRD.Params(alpha=0)) == ""

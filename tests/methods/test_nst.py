@@ -45,3 +45,9 @@ def test_dead_channels_have_no_gradient():
 
 def test_default_weights():
     assert NST.weights(NST.Params()) == {"ce": 1.0, "kd": 1.0, "nst": 50.0}
+
+
+def test_its_numbers_say_that_they_are_with_kd():
+    """The authors' rows are without."""
+    assert NST.caveat_for(NST.Params()) == "+ KD"
+    assert NST.caveat_for(NST.Params(alpha=0)) == ""

@@ -89,3 +89,8 @@ def test_only_the_deepest_level_has_nothing_to_fuse():
 
 def test_default_weights():
     assert ReviewKD.weights(ReviewKD.Params()) == {"ce": 1.0, "kd": 1.0, "review": 5.0}
+
+
+def test_its_numbers_say_what_the_authors_do_otherwise():
+    assert ReviewKD.caveat_for(ReviewKD.Params()) == f"+ KD; {ReviewKD.caveat}"
+    assert ReviewKD.caveat_for(ReviewKD.Params(alpha=0)) == ReviewKD.caveat
