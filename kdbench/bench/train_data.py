@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from kdbench.data.dataset import Channels, Dataset, DatasetInfo, DatasetSource, Split, make_dataset
+from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, Split, make_dataset
+from kdbench.data.known import Channels
 
 GREY: Channels = (0.5, 0.5, 0.5)
 SPREAD: Channels = (0.25, 0.25, 0.25)
