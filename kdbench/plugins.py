@@ -17,8 +17,9 @@ from types import ModuleType
 import pluggy
 
 from kdbench import hookspecs
+from kdbench.environment.distributions import GROUP
 from kdbench.inputs.errors import UserError
-from kdbench.registry import FAILURES, GROUP, Plugin, Registry, sentence
+from kdbench.registry import FAILURES, Plugin, Registry, sentence
 
 logger = logging.getLogger(__name__)
 

@@ -13,13 +13,13 @@ import pluggy
 
 from kdbench.data.dataset import DatasetSource
 from kdbench.data.lookup import resolve_dataset
+from kdbench.environment.distributions import GROUP
 from kdbench.environment.sources import Sources
 from kdbench.inputs.errors import UserError, unknown
 from kdbench.inputs.names import unfit_name
 from kdbench.method import Method, MethodParams
 from kdbench.model import Architecture
 
-GROUP = "kdbench"
 T = TypeVar("T")
 #: What a plugin's code may end in; a script without a `__main__` guard exits where it is imported.
 FAILURES = (Exception, SystemExit)

@@ -1,18 +1,19 @@
-"""Which files a plugin's class or function comes from: its module and what that imports within its own package."""
+"""Which code a plugin's class or function is: its module, and what that imports."""
 
 from __future__ import annotations
 
-import ast
 import functools
 import hashlib
-import importlib.util
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
-#: Our own package: changes to it that alter results change `NUMERIC_VERSION` instead.
-HARNESS = __name__.partition(".")[0]
+from kdbench.environment.distributions import is_interpreters, release_of
+from kdbench.environment.imports import file_of, imports, location
+from kdbench.environment.versions import PACKAGES
 
 
 def module_of(thing: object) -> str:
@@ -22,75 +23,79 @@ def module_of(thing: object) -> str:
     return str(getattr(thing, "__module__", type(thing).__module__))
 
 
+@dataclass
+class Code:
+    """The sha256 of files by module name, and the versions of released distributions by their name."""
+
+    files: dict[str, str] = field(default_factory=dict)
+    packages: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def union(cls, parts: Iterable[Code]) -> Code:
+        """The code of all parts, in the order of names."""
+        parts = list(parts)
+        files = sorted(item for part in parts for item in part.files.items())
+        return cls(dict(files), dict(sorted(item for part in parts for item in part.packages.items())))
+
+
 class Sources:
-    """The digests of modules' sources as they were when first asked for: a file that is changed later is not what runs.
+    """The code of modules as it was when first asked for: a file that is changed later is not what runs.
 
     So they are asked for when plugins are loaded for training, not when a run begins.
     """
 
     def __init__(self) -> None:
-        self._digests: dict[str, dict[str, str]] = {}
+        self._read: dict[Path, tuple[str, list[str]]] = {}
+        self._code: dict[str, Code] = {}
 
-    def of(self, module: str) -> dict[str, str]:
-        """`source_digests` of the module."""
-        if module not in self._digests:
-            self._digests[module] = source_digests(module)
-        return self._digests[module]
+    def of(self, module: str) -> Code:
+        """The file of `module` and of all that it imports and that is imported there, and so on.
+
+        The standard library does not count, nor does what the harness itself rests on, whose versions every record
+        holds (changes to the harness that alter results change `NUMERIC_VERSION`). Of other releases the version counts
+        and their own imports do not; the package of `module` counts file by file wherever it was installed from.
+        """
+        if module not in self._code:
+            self._code[module] = self._follow(module)
+        return self._code[module]
+
+    def _follow(self, module: str) -> Code:
+        code, package = Code(), module.partition(".")[0]
+        waiting: list[tuple[str, Path | None]] = [(module, location(module))]
+        while waiting:
+            name, path = waiting.pop()
+            top = name.partition(".")[0]
+            if name in code.files or path is None or top in PACKAGES or is_interpreters(path) or not path.is_file():
+                continue
+            if top != package and (release := release_of(path)):
+                code.packages[release.name] = release.version
+                continue
+            code.files[name], imported = self._file(name, path)
+            waiting += [(other, location(other)) for other in imported]
+            waiting += _held(name, path)
+        return Code.union([code])
+
+    def _file(self, name: str, path: Path) -> tuple[str, list[str]]:
+        """Digest and imports of a module's file."""
+        if path not in self._read:
+            content = path.read_bytes()
+            parent = name if path.name == "__init__.py" else name.rpartition(".")[0]
+            imported = list(dict.fromkeys(imports(content, parent))) if path.suffix == ".py" else []
+            self._read[path] = hashlib.sha256(content).hexdigest(), imported
+        return self._read[path]
 
 
-def source_digests(module: str) -> dict[str, str]:
-    """sha256 of the source file of `module` and of every module of its package that it imports, by module name.
-
-    Imports are read from the source, so one inside a function counts; the harness's own modules do not.
+def _held(name: str, path: Path) -> Iterator[tuple[str, Path | None]]:
+    """Modules that a loaded module has in its names, however they came there: some are loaded from a path, or by a name
+    that is put together.
     """
-    digests: dict[str, str] = {}
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        path = _source(name)
-        if name in digests or path is None or name.partition(".")[0] == HARNESS:
-            continue
-        text = path.read_bytes()
-        digests[name] = hashlib.sha256(text).hexdigest()
-        package = name.partition(".")[0]
-        parent = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        waiting += [found for found in _imports(text, parent) if found.partition(".")[0] == package]
-    return dict(sorted(digests.items()))
-
-
-def _imports(text: bytes, parent: str) -> Iterator[str]:
-    """Absolute names of the modules that a source in the package `parent` imports."""
-    try:
-        tree = ast.parse(text)
-    except SyntaxError:
-        # Changed since it was loaded; its own digest tells.
+    module = sys.modules.get(name)
+    if module is None or file_of(module) != path:
         return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            parents = parent.split(".")[: len(parent.split(".")) + 1 - node.level] if node.level else []
-            origin = ".".join([*parents, *([node.module] if node.module else [])])
-            modules = [f"{origin}.{alias.name}" for alias in node.names if _source(f"{origin}.{alias.name}")]
-            # A package that only leads to a module is not what is imported.
-            yield from modules
-            if len(modules) < len(node.names):
-                yield origin
-
-
-def _source(module: str) -> Path | None:
-    """The source file of a module; None for what is no module, or has no source."""
-    loaded = sys.modules.get(module)
-    if loaded is not None:
-        origin = getattr(loaded, "__file__", None)
-    else:
-        try:
-            specification = importlib.util.find_spec(module)
-        except (ImportError, ValueError, AttributeError):
-            return None
-        origin = specification.origin if specification else None
-    path = Path(origin) if origin else None
-    return path if path and path.suffix == ".py" and path.is_file() else None
+    for value in list(vars(module).values()):
+        # A package has those of its modules in its names that anybody has imported.
+        if isinstance(value, ModuleType) and not value.__name__.startswith(f"{name}."):
+            yield value.__name__, file_of(value)
 
 
 def source_file(method: type) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 
-from kdbench.environment.sources import module_of
+from kdbench.environment.sources import Code, module_of
 from kdbench.registry import Registry
 from kdbench.run import NUMERIC_VERSION, Run
 from kdbench.store.records import Basis, Record
@@ -21,12 +21,14 @@ class Present:
 
     def basis(self, run: Run, data_sha256: str, teacher_sha256: str | None, pre_stage_sha256: str | None) -> Basis:
         """The basis of a run that is trained now."""
+        code = self._code(run)
         return Basis(
             numeric_version=NUMERIC_VERSION,
             data_sha256=data_sha256,
             teacher_sha256=teacher_sha256,
             pre_stage_sha256=pre_stage_sha256,
-            sources=self._sources(run),
+            sources=code.files,
+            packages=code.packages,
         )
 
     def why_stale(self, run: Run, basis: Basis, records: Mapping[str, Record]) -> str | None:
@@ -35,10 +37,11 @@ class Present:
             return (
                 f"kdbench computes differently since (numeric version {basis.numeric_version}, now {NUMERIC_VERSION})"
             )
-        now = self._sources(run)
-        changed = sorted(name for name in {*basis.sources, *now} if basis.sources.get(name) != now.get(name))
-        if changed:
-            return f"code has changed: {', '.join(changed)}"
+        now = self._code(run)
+        files, packages = _changed(basis.sources, now.files), _changed(basis.packages, now.packages)
+        versions = [f"{name} {_version(name, basis.packages)} → {_version(name, now.packages)}" for name in packages]
+        if files or packages:
+            return f"code has changed: {', '.join([*files, *versions])}"
         if self._data_sha256 not in (None, basis.data_sha256):
             return "the data set has changed"
         trained_by = run.teacher.trained_by if run.teacher else None
@@ -53,11 +56,19 @@ class Present:
                 return f"its {needed.title} is stale ({why})"
         return None
 
-    def _sources(self, run: Run) -> dict[str, str]:
+    def _code(self, run: Run) -> Code:
         method, _ = method_of(run, self._registry)
         architecture = self._registry.architecture(run.student)
-        modules = {module_of(method), module_of(architecture.builder)}
-        return dict(sorted(item for module in modules for item in self._registry.sources.of(module).items()))
+        modules = (module_of(method), module_of(architecture.builder))
+        return Code.union(self._registry.sources.of(module) for module in modules)
+
+
+def _changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+
+
+def _version(name: str, versions: dict[str, str]) -> str:
+    return versions.get(name, "(none)")
 
 
 def read_sources(registry: Registry) -> None:

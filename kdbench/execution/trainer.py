@@ -225,7 +225,7 @@ def _source(run: Run, registry: Registry) -> Source:
         distribution=plugin.distribution,
         version=plugin.version,
         # As it was loaded; the harness's own are not among them.
-        sha256=registry.sources.of(method.__module__).get(method.__module__) or source_file(method)[1],
+        sha256=registry.sources.of(method.__module__).files.get(method.__module__) or source_file(method)[1],
     )
 
 

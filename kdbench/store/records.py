@@ -58,8 +58,9 @@ class Cost(_Model):
 class Basis(_Model):
     """What a result rests on beside its configuration: if any of it has changed since, the result is stale.
 
-    `sources` holds the sha256 of each module file that defines the method and the student network; the teacher and the
-    pre-stage are told by the sha256 of their weights.
+    `sources` holds the sha256 of each module file that defines the method and the student network, and `packages` the
+    versions of the distributions that these import; the teacher and the pre-stage are told by the sha256 of their
+    weights.
     """
 
     numeric_version: int
@@ -67,6 +68,7 @@ class Basis(_Model):
     teacher_sha256: str | None = None
     pre_stage_sha256: str | None = None
     sources: dict[str, str]
+    packages: dict[str, str] = {}
 
 
 class Source(_Model):

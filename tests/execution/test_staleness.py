@@ -1,6 +1,7 @@
 """Results of other code, data, teachers or arithmetic are stale, and nobody is served them unasked."""
 
 import hashlib
+import sys
 
 import pytest
 
@@ -59,6 +60,7 @@ def test_each_part_of_the_basis_counts(records):
     assert "numeric version 0" in why(records, numeric_version=0)
     assert why(records, sources=sources | {"kdbench_methods.kd": "0"}) == "code has changed: kdbench_methods.kd"
     assert "kdbench_methods.gone" in why(records, sources=sources | {"kdbench_methods.gone": "0"})
+    assert why(records, packages={"losses-of-mine": "0.7"}) == "code has changed: losses-of-mine 0.7 → (none)"
     assert why(records, data_sha256="0") == "the data set has changed"
     assert why(records, teacher_sha256="0") == "its teacher resnet14 was trained again"
 
@@ -85,6 +87,23 @@ def test_the_plan_names_finished_and_begun_runs(trained, tmp_path, monkeypatch):
     assert len(make_plan(KD, Store(trained), now).stale) == 2
     (begun,) = make_plan(runs("student"), Store(tmp_path), now).stale
     assert begun == runs("student")[0].id
+
+
+def test_a_module_beside_a_plugin_file_counts(tmp_path, monkeypatch):
+    (tmp_path / "my_weights.py").write_text("WEIGHT = 1.0\n")
+    file = tmp_path / "weighted.py"
+    file.write_text(f"import my_weights\n{PLUGIN}")
+    monkeypatch.syspath_prepend(tmp_path)
+    (run,) = (run.model_copy(update={"method": "changing"}) for run in runs("student"))
+    basis = Present(load_plugins((file,))).basis(run, "0", None, None)
+    load_plugins.cache_clear()
+    assert "kdbench_methods.student" in basis.sources
+    assert Present(load_plugins((file,))).why_stale(run, basis, {}) is None
+    (tmp_path / "my_weights.py").write_text("WEIGHT = 0.1\n")
+    load_plugins.cache_clear()
+    assert Present(load_plugins((file,))).why_stale(run, basis, {}) == "code has changed: my_weights"
+    load_plugins.cache_clear()
+    del sys.modules["my_weights"]
 
 
 def test_a_method_that_is_changed_while_others_train_is_stale(tmp_path):
