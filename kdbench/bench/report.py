@@ -17,7 +17,6 @@ HEADER = (
     "operator", "size", "direction", "implementation", "median µs", "20 %", "80 %", "× reference", "samples/s", "MB",
     "GB/s", "of copy", "scratch MB",
 )  # fmt: skip
-DEFAULT_BOUND = 1.2
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def load(path: Path) -> dict[str, Any]:
     return saved
 
 
-def compare(old: dict[str, Any], new: dict[str, Any], bound: float = DEFAULT_BOUND) -> list[Regression]:
+def compare(old: dict[str, Any], new: dict[str, Any], bound: float) -> list[Regression]:
     """Measurements whose median is more than `bound` × the old one, the worst first.
 
     What only one of the results has is skipped.

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from kdbench.bench.timing import Timing, seconds_of
 from kdbench.bench.train_loops import Engine, PlainLoop, Setting
-from kdbench.execution.jobs import CHECKPOINT_SECONDS
+from kdbench.execution.options import CHECKPOINT_SECONDS
 from kdbench.model import place
 from kdbench.recipe import Precision
 from kdbench.training.checkpoint import Progress, save_checkpoint

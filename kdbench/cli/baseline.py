@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from kdbench.cli import options
-from kdbench.cli.reading import check_folder, readable_records
 from kdbench.cli.session import Session, with_session
-from kdbench.gate.baseline import MARGIN, checked_margin, freeze, write_baseline
+from kdbench.gate.margin import MARGIN, checked_margin
 from kdbench.inputs.names import checked_path
 
 app = typer.Typer(help="Baselines that `kdbench check` compares with.", no_args_is_help=True)
@@ -40,6 +39,9 @@ def save(
 
     Give the options that the runs were made with; every run of the selection must be done.
     """
+    from kdbench.cli.reading import check_folder, readable_records
+    from kdbench.gate.baseline import freeze, write_baseline
+
     check_folder(session)
     records = readable_records(session, keep == "stale")
     used = {cell.teacher.architecture: cell.teacher.imported for cell in session.expansion.cells}

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
-from kdbench.bench import report as kernel_report
-from kdbench.bench.kernels import run_kernels
-from kdbench.bench.train import run_training
-from kdbench.bench.train_data import dataset_or_noise
-from kdbench.bench.train_loops import Setting
-from kdbench.bench.train_report import render, to_json
 from kdbench.cli import options
-from kdbench.environment.device import resolve_device
-from kdbench.execution.interrupt import StopSignal
 from kdbench.inputs.errors import UserError
-from kdbench.recipe import load_recipe
-from kdbench.store.files import write_atomically
 
 app = typer.Typer(help="Benchmarks of this machine.", no_args_is_help=True)
 
 #: Cohort sizes on CUDA; on a CPU, where members take turns, one of all methods says everything.
 MEMBERS = (1, 2, 4, 8, 16, 24)
+#: How many times its saved median a measurement may take, with `--compare`.
+BOUND = 1.2
 
 
 @app.command("train")
@@ -47,13 +37,24 @@ def train(
 
     Ctrl-C or SIGTERM ends it after the present round; what has been measured is printed.
     """
-    registry = options.registry_with(plugin)
+    import torch
+
+    from kdbench.bench.train import run_training
+    from kdbench.bench.train_data import dataset_or_noise
+    from kdbench.bench.train_loops import Setting
+    from kdbench.bench.train_report import render, to_json
+    from kdbench.cli.values import default_data_dir, registry_with
+    from kdbench.environment.device import resolve_device
+    from kdbench.execution.interrupt import StopSignal
+    from kdbench.recipe import load_recipe
+
+    registry = registry_with(plugin)
     teacher, colon, student = pair.partition(":")
     if not colon:
         raise UserError(f"--pair takes TEACHER:STUDENT, not '{pair}'.")
     names = [registry.method(word.strip()).name for word in methods.split(",") if word.strip()]
     chosen = resolve_device(device)
-    data, notes = dataset_or_noise(registry.dataset(dataset), data_dir or options.default_data_dir())
+    data, notes = dataset_or_noise(registry.dataset(dataset), data_dir or default_data_dir())
     setting = Setting(
         registry,
         data,
@@ -90,12 +91,20 @@ def kernels(
     compare: Annotated[Path | None, typer.Option(help="A saved result to compare with.")] = None,
     bound: Annotated[
         float, typer.Option(min=1, help="With --compare: exit 1 where a median is this many times the saved one.")
-    ] = kernel_report.DEFAULT_BOUND,
+    ] = BOUND,
 ) -> None:
     """Time every implementation of every loss operator, forward, backward and both, in turns within one process.
 
     Ctrl-C or SIGTERM ends it after the present operator and size; what has been measured is printed and saved.
     """
+    import json
+
+    from kdbench.bench import report as kernel_report
+    from kdbench.bench.kernels import run_kernels
+    from kdbench.environment.device import resolve_device
+    from kdbench.execution.interrupt import StopSignal
+    from kdbench.store.files import write_atomically
+
     chosen = resolve_device(device)
     before = kernel_report.load(compare) if compare else None
     if save and save.exists():

@@ -6,27 +6,17 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kdbench.cli import options
-from kdbench.cli.options import RESULTS, default_data_dir, imported_teachers, parse_seeds, registry_with
-from kdbench.cli.progress import LiveProgress, PlainProgress
-from kdbench.cli.reading import describe_stale, existing_store
-from kdbench.cli.terminal import Terminal
-from kdbench.environment.commit import command_line
-from kdbench.environment.device import resolve_device
-from kdbench.execution.interrupt import StopSignal
-from kdbench.execution.jobs import Options
-from kdbench.execution.local import Summary
-from kdbench.gate.baseline import checked_margin, read_baseline
-from kdbench.gate.check import check as judge_records
-from kdbench.gate.junit import junit as as_junit
-from kdbench.gate.rerun import Bench, open_bench, refuse_stale, train
-from kdbench.gate.text import text
+from kdbench.cli.options import RESULTS
+from kdbench.gate.margin import checked_margin
 from kdbench.inputs.names import checked_path
-from kdbench.store.files import write_atomically
+
+if TYPE_CHECKING:
+    from kdbench.gate.rerun import Bench
 
 
 def check(
@@ -60,6 +50,15 @@ def check(
     Exits 0 if no cell is worse than the margin allows, 1 if one is (or is missing, failed or diverged), 3 if none is
     but these seeds cannot tell for all, 2 for a mistake in the call. docs/statistics.md says how it is decided.
     """
+    from kdbench.cli.reading import describe_stale, existing_store
+    from kdbench.cli.values import default_data_dir, imported_teachers, parse_seeds, registry_with
+    from kdbench.gate.baseline import read_baseline
+    from kdbench.gate.check import check as judge_records
+    from kdbench.gate.junit import junit as as_junit
+    from kdbench.gate.rerun import open_bench
+    from kdbench.gate.text import text
+    from kdbench.store.files import write_atomically
+
     registry = registry_with(plugin)
     imported = imported_teachers(teacher or [], registry)
     bench = open_bench(
@@ -76,17 +75,7 @@ def check(
         if stale := bench.plan.stale:
             typer.echo(f"kdbench: warning: {describe_stale(stale)}: judged as they are.", err=True)
     else:
-        refuse_stale(bench)
-        how = Options(
-            device=resolve_device(device),
-            workers=workers,
-            command=command_line(),
-            plugin_files=tuple(plugin or ()),
-            dataset_spec=bench.expansion.grid.dataset,
-            data_dir=bench.data_dir,
-            imported=dict(imported.values()),
-        )
-        _train(bench, how)
+        _train(bench, device, workers, plugin or [], dict(imported.values()))
     report = judge_records(bench, margin=margin, alpha=alpha)
     print(json.dumps(report.as_json(), indent=1, ensure_ascii=False) if as_json else text(report))
     if junit:
@@ -94,11 +83,30 @@ def check(
     raise typer.Exit(report.exit_code(allow_undecided=allow_undecided))
 
 
-def _train(bench: Bench, how: Options) -> None:
+def _train(bench: Bench, device: str, workers: int, plugins: list[Path], imported: dict[str, Path]) -> None:
     """Train what is lacking, with progress on standard error; after an interruption nothing is judged."""
+    from kdbench.cli.console import Terminal
+    from kdbench.cli.progress import LiveProgress, PlainProgress
+    from kdbench.environment.commit import command_line
+    from kdbench.environment.device import resolve_device
+    from kdbench.execution.interrupt import StopSignal
+    from kdbench.execution.local import Summary
+    from kdbench.execution.options import Options
+    from kdbench.gate.rerun import refuse_stale, train
+
+    refuse_stale(bench)
     plan = bench.plan
     if not plan.pending:
         return
+    how = Options(
+        device=resolve_device(device),
+        workers=workers,
+        command=command_line(),
+        plugin_files=tuple(plugins),
+        dataset_spec=bench.expansion.grid.dataset,
+        data_dir=bench.data_dir,
+        imported=imported,
+    )
     say = Terminal(stderr=True)
     say.print(f"{len(plan.pending)} of {len(plan.runs)} runs to train, {len(plan.teachers)} teachers first.")
     epochs = sum(run.recipe.epochs for run in [*plan.teachers, *plan.pre_stages, *plan.pending])

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 import typer
 
 from kdbench.cli import options
 from kdbench.cli.figures import FormatOption, OutputOption, chosen, formats_of
-from kdbench.cli.options import RESULTS, imported_teachers, registry_with
-from kdbench.environment.device import resolve_device
-from kdbench.execution.reopen import reopen
+from kdbench.cli.options import RESULTS
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.names import unfit_name
-from kdbench.report.figures.samples import draw
-from kdbench.report.figures.style import save
-from kdbench.store.store import Store
-from kdbench.training.diagnosis import diagnose as diagnose_run
-from kdbench.training.diagnosis import diagnoses
-from kdbench.training.member import method_of
-from kdbench.training.numerics import numerics
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def diagnose(
@@ -42,6 +35,19 @@ def diagnose(
 
     With the state at the end of training; images are not augmented, network and modules are in eval mode.
     """
+    import torch
+
+    from kdbench.cli.values import imported_teachers, registry_with
+    from kdbench.environment.device import resolve_device
+    from kdbench.execution.reopen import reopen
+    from kdbench.report.figures.samples import draw
+    from kdbench.report.figures.style import save
+    from kdbench.store.store import Store
+    from kdbench.training.diagnosis import diagnose as diagnose_run
+    from kdbench.training.diagnosis import diagnoses
+    from kdbench.training.member import method_of
+    from kdbench.training.numerics import numerics
+
     if why := unfit_name(run_id):
         raise UserError(f"'{run_id}' is no run's id: {why}; `kdbench run --dry-run` lists run ids.")
     registry = registry_with(plugin)
@@ -77,10 +83,10 @@ def diagnose(
         typer.echo(path, err=as_json)
 
 
-def _summaries(found: dict[str, torch.Tensor]) -> dict[str, dict[str, float]]:
+def _summaries(found: dict[str, Tensor]) -> dict[str, dict[str, float]]:
     levels = {"p5": 0.05, "median": 0.5, "p95": 0.95}
     return {
         name: {"mean": float(value.mean()), "std": float(value.std())}
-        | {key: float(torch.quantile(value.double(), level)) for key, level in levels.items()}
+        | {key: float(value.double().quantile(level)) for key, level in levels.items()}
         for name, value in found.items()
     }

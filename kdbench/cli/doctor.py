@@ -7,14 +7,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from kdbench.cli.options import RESULTS, DataDirOption, JsonOption, PluginOption, ResultsOption
-from kdbench.environment.commit import git_commit
-from kdbench.environment.device import describe_device
-from kdbench.environment.versions import versions
-from kdbench.plugins import load_plugins
-from kdbench.store.store import Store
 
 
 def doctor(
@@ -30,6 +23,13 @@ def doctor(
 
 def examine(data_dir: Path | None, results: Path, plugins: list[Path]) -> dict[str, Any]:
     """Everything `kdbench doctor` prints, as plain data."""
+    import torch
+
+    from kdbench.environment.commit import git_commit
+    from kdbench.environment.device import describe_device
+    from kdbench.environment.versions import versions
+    from kdbench.plugins import load_plugins
+
     registry = load_plugins(tuple(plugins))
     return {
         "python": platform.python_version(),
@@ -52,6 +52,8 @@ def examine(data_dir: Path | None, results: Path, plugins: list[Path]) -> dict[s
 
 def _results(folder: Path) -> dict[str, Any]:
     """A results folder's number of records by status, and what is damaged; no counts where there is no folder."""
+    from kdbench.store.store import Store
+
     if not folder.is_dir():
         return {"folder": str(folder), "records": None, "damaged": []}
     found = Store(folder).find()

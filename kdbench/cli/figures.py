@@ -8,18 +8,11 @@ from typing import Annotated, cast, get_args
 import typer
 
 from kdbench.cli import options
-from kdbench.cli.reading import check_folder, readable_records
 from kdbench.cli.session import Session, with_session
 from kdbench.cli.stats import REFERENCES
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.names import checked_path
-from kdbench.report.figures.catalogue import KINDS
-from kdbench.report.figures.catalogue import figures as draw
-from kdbench.report.figures.series import plots
-from kdbench.report.figures.style import Format, save
-from kdbench.report.figures.terms import left_out
-from kdbench.report.paired import compare_to
-from kdbench.report.results import cell_results
+from kdbench.report.figures.kinds import KINDS, Format
 
 OutputOption = Annotated[Path, typer.Option("--output", "-o", callback=checked_path, help="The folder to write to.")]
 FormatOption = Annotated[str, typer.Option("--format", help="svg, png or both, comma-separated.")]
@@ -39,6 +32,14 @@ def figures(
 
     Give the options that the runs were made with. `kdbench diagnose` draws the distribution of one run's diagnostics.
     """
+    from kdbench.cli.reading import check_folder, readable_records
+    from kdbench.report.figures.catalogue import figures as draw
+    from kdbench.report.figures.series import plots
+    from kdbench.report.figures.style import save
+    from kdbench.report.figures.terms import left_out
+    from kdbench.report.paired import compare_to
+    from kdbench.report.results import cell_results
+
     formats, wanted = formats_of(format), chosen("--kinds", kinds, KINDS)
     check_folder(session)
     records = readable_records(session, keep == "stale")

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
-from tabulate import tabulate
 
-from kdbench.cli.options import JsonOption, PluginOption, registry_with
+from kdbench.cli.options import JsonOption, PluginOption
 from kdbench.inputs.errors import UserError
-from kdbench.inputs.places import asking
-from kdbench.inputs.validation import read_yaml
-from kdbench.method import Method
-from kdbench.recipe import load_recipe, recipe_names
-from kdbench.registry import Registry
+
+if TYPE_CHECKING:
+    from kdbench.method import Method
+    from kdbench.registry import Registry
 
 app = typer.Typer(help="What is installed, and which plugin brought it.", no_args_is_help=True)
+
+
+def _registry(plugin: list[Path] | None) -> Registry:
+    from kdbench.cli.values import registry_with
+
+    return registry_with(plugin)
 
 
 @app.command("methods")
 def methods(as_json: JsonOption = False, plugin: PluginOption = None) -> None:
     """Distillation methods."""
-    registry = registry_with(plugin)
+    registry = _registry(plugin)
     _print([_method(registry, name) for name in registry.usable("method")], as_json)
 
 
@@ -38,6 +43,8 @@ def _method(registry: Registry, name: str) -> dict[str, Any]:
 
 def _teacher(method: type[Method]) -> str:
     """Whether it needs one; one that cannot tell hides no other."""
+    from kdbench.inputs.places import asking
+
     try:
         with asking(method, "needs_for"):
             return "yes" if method.needs_for(method.Params()).teacher else "no"
@@ -49,7 +56,7 @@ def _teacher(method: type[Method]) -> str:
 @app.command("architectures")
 def architectures(as_json: JsonOption = False, plugin: PluginOption = None) -> None:
     """Networks, with parameters for 100 classes."""
-    registry = registry_with(plugin)
+    registry = _registry(plugin)
     _print([_architecture(registry, name) for name in registry.usable("architecture")], as_json)
 
 
@@ -75,7 +82,7 @@ def _architecture(registry: Registry, name: str) -> dict[str, Any]:
 @app.command("datasets")
 def datasets(as_json: JsonOption = False, plugin: PluginOption = None) -> None:
     """Data sets."""
-    registry = registry_with(plugin)
+    registry = _registry(plugin)
     rows = [
         {
             "name": name,
@@ -90,7 +97,9 @@ def datasets(as_json: JsonOption = False, plugin: PluginOption = None) -> None:
 @app.command("grids")
 def grids(as_json: JsonOption = False, plugin: PluginOption = None) -> None:
     """Grids."""
-    registry = registry_with(plugin)
+    from kdbench.inputs.validation import read_yaml
+
+    registry = _registry(plugin)
     rows = [
         {
             "name": name,
@@ -105,10 +114,14 @@ def grids(as_json: JsonOption = False, plugin: PluginOption = None) -> None:
 @app.command("recipes")
 def recipes(as_json: JsonOption = False) -> None:
     """Recipes, for `--recipe` and for grids."""
+    from kdbench.recipe import recipe_names
+
     _print([_recipe(name) for name in recipe_names()], as_json)
 
 
 def _recipe(name: str) -> dict[str, Any]:
+    from kdbench.recipe import load_recipe
+
     keys = {"epochs", "batch_size", "lr", "milestones"}
     return {"name": name} | load_recipe(name).model_dump(mode="json", include=keys)
 
@@ -116,7 +129,7 @@ def _recipe(name: str) -> dict[str, Any]:
 @app.command("plugins")
 def plugins(as_json: JsonOption = False, plugin: PluginOption = None) -> None:
     """Plugins, what each brought, and what is wrong with one."""
-    registry = registry_with(plugin)
+    registry = _registry(plugin)
     rows = [
         {
             "name": found.name,
@@ -134,4 +147,6 @@ def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
     else:
+        from tabulate import tabulate
+
         print(tabulate(rows, headers="keys", tablefmt="simple", maxcolwidths=[None, 60, None, 60, 60][: len(rows[0])]))

@@ -27,7 +27,6 @@ from kdbench.cli import (
     terminal,
     verify,
 )
-from kdbench.environment.versions import versions
 from kdbench.inputs.errors import UserError
 
 app = typer.Typer(
@@ -36,11 +35,15 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    # Panels take twice as long to draw as all else that help does, and fall apart on a narrow terminal.
+    rich_markup_mode=None,
 )
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from kdbench.environment.versions import versions
+
         print(f"kdbench {versions()['kdbench']}")
         raise typer.Exit
 

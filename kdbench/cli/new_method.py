@@ -8,15 +8,15 @@ import re
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kdbench.cli.options import registry_with
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.names import checked_path, unfit_name
-from kdbench.registry import Registry
-from kdbench.store.files import write_atomically
+
+if TYPE_CHECKING:
+    from kdbench.registry import Registry
 
 #: File of the package ← template.
 FILES = {
@@ -33,6 +33,9 @@ def new_method(
     directory: Annotated[Path | None, typer.Option(help="Folder to write; by default kdbench-NAME.")] = None,
 ) -> None:
     """Write an installable package with one working method, its tests and a README."""
+    from kdbench.cli.values import registry_with
+    from kdbench.store.files import write_atomically
+
     registry = registry_with(None)
     words = names(name, registry)
     folder = checked_path(directory) or Path(words["distribution"])

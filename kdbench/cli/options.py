@@ -1,20 +1,16 @@
-"""Options that several commands share, and how their values are read."""
+"""Options that several commands share, as help shows them; values.py reads them.
+
+What lies in this folder as a command is imported for every `--help`, so its top imports nothing heavier than this.
+"""
 
 from __future__ import annotations
 
-import math
-import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from kdbench.inputs.errors import UserError
 from kdbench.inputs.names import checked_path
-from kdbench.inputs.validation import MAX_YAML_DEPTH, merged, read_value
-from kdbench.plugins import load_plugins
-from kdbench.registry import Registry
-from kdbench.store.weights import read_metadata
 
 GridOption = Annotated[str, typer.Option("--grid", help="A grid's name (`kdbench list grids`) or a YAML file.")]
 TablesOption = Annotated[str, typer.Option("--tables", help="Only these tables of the grid, comma-separated.")]
@@ -58,108 +54,3 @@ ConcurrencyOption = Annotated[
 ]
 
 RESULTS = Path("results/runs")
-#: Rows that `--vary` may add to one of the grid's.
-MAX_CANDIDATES = 1000
-
-
-def registry_with(plugins: list[Path] | None) -> Registry:
-    """All plugins; what is wrong with one is said on standard error."""
-    registry = load_plugins(tuple(plugins or ()))
-    for problem in registry.problems:
-        typer.echo(f"kdbench: warning: {problem}", err=True)
-    return registry
-
-
-def default_data_dir() -> Path | None:
-    """Where data sets lie if no option says so: the environment variable KDBENCH_DATA."""
-    folder = os.environ.get("KDBENCH_DATA")
-    return Path(folder) if folder else None
-
-
-def words(text: str) -> tuple[str, ...]:
-    """The words of a comma-separated option."""
-    return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """The numbers of a `--seeds` option."""
-    try:
-        seeds = tuple(int(word) for word in words(text))
-    except ValueError:
-        raise UserError(f"--seeds takes whole numbers such as 0,1,2, not '{text}'.") from None
-    if len(set(seeds)) < len(seeds) or any(seed < 0 for seed in seeds):
-        raise UserError(f"--seeds takes distinct numbers from 0, not '{text}'.")
-    return seeds
-
-
-def parse_settings(settings: list[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """(`recipe.…` values, values by method) of `--set` options."""
-    recipe: dict[str, Any] = {}
-    params: dict[str, dict[str, Any]] = {}
-    for setting in settings:
-        owner, key, text = _assignment(setting, "--set takes recipe.KEY=VALUE or METHOD.PARAMETER=VALUE")
-        value = read_value(text, f"--set {owner}.{key}")
-        if owner == "recipe":
-            nested: Any = value
-            for part in reversed(key.split(".", MAX_YAML_DEPTH)):
-                nested = {part: nested}
-            recipe = merged(recipe, nested)
-        else:
-            params.setdefault(owner, {})[key] = value
-    return recipe, params
-
-
-def parse_candidates(settings: list[str]) -> dict[str, dict[str, list[Any]]]:
-    """Values by method and parameter of `--vary` options."""
-    found: dict[str, dict[str, list[Any]]] = {}
-    for setting in settings:
-        owner, key, text = _assignment(setting, "--vary takes METHOD.PARAMETER=VALUE,VALUE")
-        if owner == "recipe":
-            raise UserError(f"--vary takes a method's parameter, not '{setting}': a recipe is a whole grid's.")
-        values = read_value(f"[{text}]", f"--vary {owner}.{key}")
-        if not values or any(values.count(value) > 1 for value in values):
-            raise UserError(f"--vary {owner}.{key} takes distinct values, at least one, not '{text}'.")
-        if key in found.setdefault(owner, {}):
-            raise UserError(f"--vary names {owner}.{key} twice; give all its values at once.")
-        found[owner][key] = values
-    for owner, params in found.items():
-        if (count := math.prod(map(len, params.values()))) > MAX_CANDIDATES:
-            raise UserError(f"--vary makes {count:,} rows of {owner}, and at most {MAX_CANDIDATES:,} are planned.")
-    return found
-
-
-def _assignment(setting: str, form: str) -> tuple[str, str, str]:
-    """(owner, key, value's text) of `owner.key=value`; `form` says in the error what the option takes."""
-    path, equals, text = setting.partition("=")
-    owner, dot, key = path.strip().partition(".")
-    if not (equals and dot and owner and key):
-        raise UserError(f"{form}, not '{setting}'.")
-    return owner, key, text
-
-
-def by_method(values: dict[str, dict[str, Any]], registry: Registry) -> dict[str, dict[str, Any]]:
-    """The same by each method's own name, which may have been written in several ways."""
-    found: dict[str, dict[str, Any]] = {}
-    for name, of_one in values.items():
-        found.setdefault(registry.method(name).name, {}).update(of_one)
-    return found
-
-
-def parse_concurrency(text: str) -> int:
-    """The number of a `--concurrency` option; 0 for `auto`."""
-    if text == "auto":
-        return 0
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise UserError(f"--concurrency takes auto or a number from 1, not '{text}'.")
-    return int(text)
-
-
-def imported_teachers(teachers: list[str], registry: Registry) -> dict[str, tuple[str, Path]]:
-    """Architecture → (sha256 of its tensors, file) of `--teacher` options."""
-    found: dict[str, tuple[str, Path]] = {}
-    for text in teachers:
-        name, equals, file = text.partition("=")
-        if not (equals and name and file):
-            raise UserError(f"--teacher takes ARCH=FILE, not '{text}'.")
-        found[registry.architecture(name).name] = (read_metadata(Path(file))["sha256"], Path(file))
-    return found

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kdbench.cli import options
-from kdbench.cli.reading import check_folder, readable_records
 from kdbench.cli.session import Session, with_session
 from kdbench.cli.stats import REFERENCES
 from kdbench.environment.commit import command_line
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.names import checked_path
-from kdbench.report.page.render import render
-from kdbench.report.page.watch import Watch, serve
-from kdbench.store.files import write_atomically
 
 
 @with_session
@@ -39,22 +35,32 @@ def report(
 
     Give the options that the runs were made with: a run of another recipe or data set is another run.
     """
+    from kdbench.cli.reading import check_folder
+
     command, keep_stale = command_line(), keep == "stale"
     if watch:
-
-        def following_page() -> str:
-            return page(session, command, reference, figures=figures, watched=True, keep_stale=keep_stale)
-
-        folder = session.store.record_path("any").parent
-        following = Watch(folder, following_page)
-        try:
-            serve(following, port, typer.echo, threading.Event())
-        except OSError as error:
-            raise UserError(f"port {port} cannot be served ({error.strerror}); give another --port.") from None
+        _follow(
+            session,
+            lambda: page(session, command, reference, figures=figures, watched=True, keep_stale=keep_stale),
+            port,
+        )
         return
     check_folder(session)
     write_report(session, output, command, reference, figures=figures, keep_stale=keep_stale)
     typer.echo(f"report: {output}")
+
+
+def _follow(session: Session, make_page: Callable[[], str], port: int) -> None:
+    """Serve the page, made anew when records have changed."""
+    import threading
+
+    from kdbench.report.page.watch import Watch, serve
+
+    folder = session.store.record_path("any").parent
+    try:
+        serve(Watch(folder, make_page), port, typer.echo, threading.Event())
+    except OSError as error:
+        raise UserError(f"port {port} cannot be served ({error.strerror}); give another --port.") from None
 
 
 def write_report(
@@ -67,6 +73,8 @@ def write_report(
     keep_stale: bool = False,
 ) -> None:
     """Write the page of a session's grid. `command` is what the page says makes it again."""
+    from kdbench.store.files import write_atomically
+
     write_atomically(path, page(session, command, references, figures=figures, keep_stale=keep_stale).encode())
 
 
@@ -80,6 +88,9 @@ def page(
     keep_stale: bool = False,
 ) -> str:
     """The page of a session's grid as text. `UserError` for an unknown reference."""
+    from kdbench.cli.reading import readable_records
+    from kdbench.report.page.render import render
+
     rows = {cell.row.key for cell in session.expansion.cells}
     return render(
         session.expansion,

@@ -7,8 +7,6 @@ from typing import Annotated
 import typer
 
 from kdbench.cli.options import RESULTS, ResultsOption
-from kdbench.cli.reading import existing_store
-from kdbench.execution import upkeep
 
 app = typer.Typer(help="Verify, repair and clean a results folder.", no_args_is_help=True)
 
@@ -16,6 +14,9 @@ app = typer.Typer(help="Verify, repair and clean a results folder.", no_args_is_
 @app.command()
 def check(results: ResultsOption = RESULTS) -> None:
     """Verify every record, checkpoint and weights file; exit 1 if anything is damaged. Changes nothing."""
+    from kdbench.cli.reading import existing_store
+    from kdbench.execution import upkeep
+
     store = existing_store(results)
     found = list(upkeep.problems(store))
     for problem in found:
@@ -34,6 +35,9 @@ def check(results: ResultsOption = RESULTS) -> None:
 @app.command()
 def repair(results: ResultsOption = RESULTS) -> None:
     """Set damaged files aside in the folder `damaged`; the next `kdbench run` trains their runs again."""
+    from kdbench.cli.reading import existing_store
+    from kdbench.execution import upkeep
+
     done = upkeep.repair(existing_store(results))
     for problem, places in done:
         print(f"{problem.path}: {problem.what}; set aside: {', '.join(map(str, places))}")
@@ -49,6 +53,9 @@ def gc(
 
     Records, weights, and what was set aside stay.
     """
+    from kdbench.cli.reading import existing_store
+    from kdbench.execution import upkeep
+
     paths = upkeep.leftovers(existing_store(results))
     for path in paths:
         print(path)

@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Literal
 
-import torch
 import typer
 
 from kdbench.cli import options
-from kdbench.cli.planned import print_plan, resolved, situation
-from kdbench.cli.progress import LiveProgress, PlainProgress
-from kdbench.cli.reading import describe_stale, plan_of, readable_records
-from kdbench.cli.report import write_report
 from kdbench.cli.session import Session, with_session
-from kdbench.cli.terminal import Terminal, screen_width
-from kdbench.data.dataset import Dataset
 from kdbench.environment.commit import command_line
-from kdbench.environment.device import describe_device, resolve_device
-from kdbench.execution.footprint import Footprint
-from kdbench.execution.interrupt import FailureLimit, StopSignal
-from kdbench.execution.jobs import CHECKPOINT_SECONDS, Options
-from kdbench.execution.local import Summary, execute
-from kdbench.execution.plan import Plan
-from kdbench.execution.space import check_room
-from kdbench.execution.teachers import TeacherShelf
+from kdbench.execution.options import CHECKPOINT_SECONDS, Options
 from kdbench.inputs.errors import UserError
-from kdbench.report.formats import render
-from kdbench.report.results import cell_results
-from kdbench.store.records import Damaged, Record, dump_record
-from kdbench.store.store import Store
-from kdbench.trackers import make_tracker
 
 
 @with_session
@@ -76,7 +53,13 @@ def run(
 
     Give the same command again after an interruption: finished runs are skipped, unfinished ones go on.
     """
-    lanes = options.parse_concurrency(concurrency)
+    from kdbench.cli.planned import print_plan
+    from kdbench.cli.reading import plan_of
+    from kdbench.cli.training import train_grid
+    from kdbench.cli.values import parse_concurrency
+    from kdbench.environment.device import resolve_device
+
+    lanes = parse_concurrency(concurrency)
     if rerun and keep:
         raise UserError("--rerun stale and --keep stale exclude each other; give one of them.")
     chosen = resolve_device(device)
@@ -96,110 +79,12 @@ def run(
         lanes=lanes,
         deterministic=deterministic,
     )
-    say = Terminal(stderr=as_json)
-    loaded = session.source.load(session.data_dir) if session.source.available(session.data_dir) else None
-    # What keeps the tables from being read is said before training, not after it.
-    session.store.find()
-    plan = _sound_plan(session, loaded.checksum if loaded else None, rerun, keep, say)
-    say.print(situation(plan))
-    stop, limit, summary = StopSignal(), FailureLimit(1 if fail_fast else max_failures), Summary()
-    trackers = [make_tracker(name, session.store.root) for name in tracker or []]
-    if plan.pending:
-        loaded = loaded or session.source.load(session.data_dir)
-        with stop, session.registry.observing(limit, *trackers):
-            summary = _train(session, plan, loaded, how, lambda: stop.requested() or limit.reached(), say)
-    _print_results(session, as_json, keep == "stale")
-    if not summary.interrupted:
-        page = session.store.root / f"report-{session.expansion.grid.name}.html"
-        if plan.pending or _outdated(page, session.store):
-            write_report(session, page, command_line(), keep_stale=keep == "stale")
-        say.print(f"report: {page}")
-    _conclude(summary, stop, limit, say)
-
-
-def _train(
-    session: Session, plan: Plan, dataset: Dataset, how: Options, stop_requested: Callable[[], bool], say: Terminal
-) -> Summary:
-    """Say what will be done, refuse what cannot be, and do it under a display of its progress."""
-    for line in resolved(session, plan):
-        say.print(line)
-    say.print(f"device: {describe_device(how.device)}; {exactness(how.device, how.deterministic)}")
-    shelf = TeacherShelf(session.store, session.registry, dataset, how.device, how.imported)
-    shelf.check_imported(plan.pending)
-    footprint = Footprint(session.registry, session.expansion.info)
-    check_room(plan, session.store, footprint, how.workers or torch.get_num_threads())
-    epochs = sum(run.recipe.epochs for run in (*plan.teachers, *plan.pre_stages, *plan.pending))
-    display = (LiveProgress if say.is_terminal else PlainProgress)(say, epochs, session.registry)
-    with display, session.registry.observing(display):
-        return execute(plan, session.store, session.registry, dataset, how, stop_requested, say.print)
-
-
-def exactness(device: torch.device, deterministic: bool) -> str:
-    """Whether the same run gives the same bits again, alone and in any cohort."""
-    if device.type == "cpu" or deterministic:
-        return "bit-exact"
-    return "fast mode, equal in distribution but not bit-exact (--deterministic is)"
-
-
-def _sound_plan(session: Session, data_sha256: str | None, rerun: str | None, keep: str | None, say: Terminal) -> Plan:
-    """The plan, once damaged records are set aside and it is decided what becomes of stale results."""
-    plan = plan_of(session, data_sha256)
-    # Another process that was given the command may have set some aside, and trained them again, since then.
-    for planned in plan.damaged:
-        try:
-            session.store.record(planned.path.stem)
-        except Damaged as damage:
-            place = session.store.set_aside(damage.path, "damaged")
-            say.print(f"{damage.path} is damaged ({damage.problem}): set aside as {place}, its run is trained again.")
-    if plan.stale and not keep:
-        if not rerun:
-            raise UserError(
-                f"{describe_stale(plan.stale)}; give --rerun stale to train them again (the old are set aside), or "
-                "--keep stale to use them as they are."
-            )
-        say.print(f"{describe_stale(plan.stale)}: set aside in {session.store.root / 'replaced'}, trained again.")
-        # Teachers come last: without one its students, if this ends in between, would no more be known to be stale.
-        for run_id in reversed(plan.stale):
-            if _as_planned(session.store.record(run_id), plan.records.get(run_id)):
-                session.store.start_anew(run_id)
-    return plan_of(session, data_sha256) if plan.damaged or plan.stale else plan
-
-
-def _as_planned(record: Record | None, planned: Record | None) -> bool:
-    """Whether a run has no other result than when the plan was made: another process may have trained it again."""
-    if record is None or record.status == "failed":
-        return planned is None
-    return planned is not None and dump_record(record) == dump_record(planned)
-
-
-def _outdated(page: Path, store: Store) -> bool:
-    """Whether records came after the page, or there is none: who trained them may have ended before it was written."""
-    records = store.records
-    return not page.exists() or (records.exists() and page.stat().st_mtime < records.stat().st_mtime)
-
-
-def _print_results(session: Session, as_json: bool, keep_stale: bool) -> None:
-    records = readable_records(session, keep_stale)
-    results = cell_results(session.expansion, records, session.registry)
-    print(render(session.expansion, results, "json" if as_json else "text", width=screen_width()))
-
-
-def _conclude(summary: Summary, stop: StopSignal, limit: FailureLimit, say: Terminal) -> None:
-    for sentence in summary.skipped:
-        say.print(sentence)
-    if summary.interrupted:
-        command = shlex.join(["kdbench", *sys.argv[1:]])
-        why = f" after {limit.failed} failed runs" if limit.reached() else ""
-        say.print(f"Stopped{why}; what is finished is kept and the rest goes on where it was. To go on: {command}")
-        raise typer.Exit(stop.exit_code if stop.requested() else 1)
-    if summary.others:
-        say.print(f"{len(summary.others)} runs were trained by other processes.")
-    if summary.count("diverged"):
-        say.print(
-            f"{summary.count('diverged')} runs diverged: a result, which the tables mark; their records say where."
-        )
-    if summary.count("failed") or summary.skipped:
-        say.print(
-            f"{summary.count('failed')} runs failed, {len(summary.skipped)} were not run; see above and the records."
-        )
-        raise typer.Exit(1)
+    train_grid(
+        session,
+        how,
+        rerun=rerun,
+        keep=keep,
+        max_failures=1 if fail_fast else max_failures,
+        trackers=tracker or [],
+        as_json=as_json,
+    )

@@ -7,25 +7,15 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-from kdbench.cells import Expansion
 from kdbench.cli import options
-from kdbench.cli.options import (
-    by_method,
-    default_data_dir,
-    imported_teachers,
-    parse_candidates,
-    parse_seeds,
-    parse_settings,
-    registry_with,
-    words,
-)
-from kdbench.data.dataset import DatasetSource
-from kdbench.inputs.validation import validated
-from kdbench.registry import Registry
-from kdbench.selection import Selection, load_grid
-from kdbench.store.store import Store
+
+if TYPE_CHECKING:
+    from kdbench.cells import Expansion
+    from kdbench.data.dataset import DatasetSource
+    from kdbench.registry import Registry
+    from kdbench.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -58,6 +48,21 @@ def open_session(
     teacher: options.TeacherOption = None,
 ) -> Session:
     """Everything the shared options say. Raises `UserError` for whatever is wrong with them."""
+    from kdbench.cells import Expansion
+    from kdbench.cli.values import (
+        by_method,
+        default_data_dir,
+        imported_teachers,
+        parse_candidates,
+        parse_seeds,
+        parse_settings,
+        registry_with,
+        words,
+    )
+    from kdbench.inputs.validation import validated
+    from kdbench.selection import Selection, load_grid
+    from kdbench.store.store import Store
+
     registry = registry_with(plugin)
     changed, params = parse_settings(settings or [])
     if precision:

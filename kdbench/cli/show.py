@@ -5,18 +5,16 @@ from __future__ import annotations
 import inspect
 import json
 import typing
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kdbench.cells import method_params
-from kdbench.cli.options import JsonOption, PluginOption, SetOption, by_method, parse_settings, registry_with
-from kdbench.environment.sources import source_file
-from kdbench.formula import formula
+from kdbench.cli.options import JsonOption, PluginOption, SetOption
 from kdbench.inputs.errors import UserError
-from kdbench.inputs.places import asking
-from kdbench.method import Method, MethodParams
-from kdbench.registry import Registry
+
+if TYPE_CHECKING:
+    from kdbench.method import Method, MethodParams
+    from kdbench.registry import Registry
 
 
 def show(
@@ -26,6 +24,9 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Print a method's formula with its weights, its parameters with their defaults, and its citation."""
+    from kdbench.cells import method_params
+    from kdbench.cli.values import by_method, parse_settings, registry_with
+
     registry = registry_with(plugin)
     found = registry.method(method)
     recipe, settings_of = parse_settings(settings or [])
@@ -38,6 +39,10 @@ def show(
 
 def describe(method: type[Method], params: MethodParams, registry: Registry) -> dict[str, Any]:
     """Everything `kdbench show` prints, as plain data."""
+    from kdbench.environment.sources import source_file
+    from kdbench.formula import formula
+    from kdbench.inputs.places import asking
+
     with asking(method, "needs_for"):
         needs = method.needs_for(params)
         read = {"student": needs.student, "teacher": needs.teacher, "batch": needs.batch}

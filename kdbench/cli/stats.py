@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from kdbench.cli import options
-from kdbench.cli.reading import check_folder, readable_records
 from kdbench.cli.session import Session, with_session
-from kdbench.environment.device import resolve_device
-from kdbench.execution.teachers import TeacherShelf
-from kdbench.report.evidence import EvidenceFormat, evidence, render
-from kdbench.report.predictions import CellPredictions, Predictor
-from kdbench.report.results import CellResult, cell_results
+
+if TYPE_CHECKING:
+    from kdbench.report.predictions import CellPredictions
+    from kdbench.report.results import CellResult
 
 #: What methods are measured against unless told otherwise, where the grid has them.
 REFERENCES = ("kd", "student")
@@ -31,13 +29,17 @@ def stats(
         typer.Option("--predictions", help="Add agreement with the teacher and calibration; needs kdbench[metrics]."),
     ] = False,
     device: options.DeviceOption = "auto",
-    format: Annotated[EvidenceFormat, typer.Option("--format", help="Output format.")] = "text",
+    format: Annotated[Literal["text", "markdown", "json"], typer.Option("--format", help="Output format.")] = "text",
     keep: options.KeepOption = None,
 ) -> None:
     """Print paired differences, gains over all pairs, the comparison with the paper, and costs. Trains nothing.
 
     Give the options that the runs were made with. docs/statistics.md says how each number is formed.
     """
+    from kdbench.cli.reading import check_folder, readable_records
+    from kdbench.report.evidence import evidence, render
+    from kdbench.report.results import cell_results
+
     check_folder(session)
     records = readable_records(session, keep == "stale")
     found = cell_results(session.expansion, records, session.registry)
@@ -48,6 +50,10 @@ def stats(
 
 
 def _predictions(session: Session, results: list[CellResult], device: str) -> list[CellPredictions]:
+    from kdbench.environment.device import resolve_device
+    from kdbench.execution.teachers import TeacherShelf
+    from kdbench.report.predictions import Predictor
+
     where = resolve_device(device)
     dataset = session.source.load(session.data_dir)
     shelf = TeacherShelf(session.store, session.registry, dataset, where, session.imported)

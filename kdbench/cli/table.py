@@ -7,11 +7,8 @@ from typing import Annotated, Literal
 import typer
 
 from kdbench.cli import options
-from kdbench.cli.reading import check_folder, readable_records
 from kdbench.cli.session import Session, with_session
 from kdbench.cli.terminal import screen_width
-from kdbench.report.formats import render
-from kdbench.report.results import cell_results
 
 
 @with_session
@@ -29,6 +26,10 @@ def table(
 
     Give the options that the runs were made with: a run of another recipe or data set is another run.
     """
+    from kdbench.cli.reading import check_folder, readable_records
+    from kdbench.report.formats import render
+    from kdbench.report.results import cell_results
+
     check_folder(session)
     records = readable_records(session, keep == "stale")
     found = cell_results(session.expansion, records, session.registry)

@@ -4,34 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from tabulate import tabulate
 
 from kdbench.cli import options
-from kdbench.cli.options import RESULTS, parse_settings, registry_with
-from kdbench.cli.planned import milestone_warning
-from kdbench.cli.progress import PlainProgress, ending
-from kdbench.cli.reading import existing_store
-from kdbench.cli.terminal import Terminal
-from kdbench.data.dataset import DatasetSource
-from kdbench.environment.commit import command_line
-from kdbench.environment.device import resolve_device
-from kdbench.execution.interrupt import StopSignal
-from kdbench.execution.jobs import Options
-from kdbench.execution.local import execute
-from kdbench.execution.plan import Plan
-from kdbench.execution.staleness import Present
+from kdbench.cli.options import RESULTS
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.names import checked_path
-from kdbench.recipe import load_recipe
-from kdbench.run import Run
-from kdbench.store.store import Store
-from kdbench.store.weights import load_weights, save_weights
-from kdbench.store.zoo import read_zoo_checkpoint
-from kdbench.training.evaluation import evaluate
-from kdbench.training.numerics import numerics
+
+if TYPE_CHECKING:
+    from kdbench.data.dataset import DatasetSource
 
 app = typer.Typer(help="Train, import and list teachers.", no_args_is_help=True)
 
@@ -49,6 +32,21 @@ def train(
     plugin: options.PluginOption = None,
 ) -> None:
     """Train a teacher as a grid with this data set and recipe would, so that the grid finds it done."""
+    from kdbench.cli.console import Terminal
+    from kdbench.cli.planned import milestone_warning
+    from kdbench.cli.progress import PlainProgress, ending
+    from kdbench.cli.values import parse_settings, registry_with
+    from kdbench.environment.commit import command_line
+    from kdbench.environment.device import resolve_device
+    from kdbench.execution.interrupt import StopSignal
+    from kdbench.execution.local import execute
+    from kdbench.execution.options import Options
+    from kdbench.execution.plan import Plan
+    from kdbench.execution.staleness import Present
+    from kdbench.recipe import load_recipe
+    from kdbench.run import Run
+    from kdbench.store.store import Store
+
     registry = registry_with(plugin)
     network = registry.architecture(architecture)
     source = registry.dataset(dataset)
@@ -106,6 +104,14 @@ def import_(
     plugin: options.PluginOption = None,
 ) -> None:
     """Turn a zoo's checkpoint into a safetensors file, without running anything that the file contains."""
+    from kdbench.cli.values import registry_with
+    from kdbench.environment.device import resolve_device
+    from kdbench.recipe import load_recipe
+    from kdbench.store.weights import load_weights, save_weights
+    from kdbench.store.zoo import read_zoo_checkpoint
+    from kdbench.training.evaluation import evaluate
+    from kdbench.training.numerics import numerics
+
     registry = registry_with(plugin)
     network = registry.architecture(arch)
     target = output or file.with_suffix(".safetensors")
@@ -146,6 +152,10 @@ def _cannot_measure(source: DatasetSource, data_dir: Path | None, num_classes: i
 @app.command("list")
 def list_(results: options.ResultsOption = RESULTS, as_json: options.JsonOption = False) -> None:
     """Teachers that were trained into a results folder."""
+    from tabulate import tabulate
+
+    from kdbench.cli.reading import existing_store
+
     store = existing_store(results)
     rows = [
         {

@@ -1,10 +1,9 @@
-"""What executing takes: how, and in which pieces."""
+"""In which pieces runs are executed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 
@@ -13,31 +12,6 @@ from kdbench.execution.threads import threads_for
 from kdbench.run import Run
 from kdbench.store.store import Store
 from kdbench.training.flops import ForwardFlops
-
-#: How old a run's last checkpoint may be at the end of an epoch, unless told otherwise.
-CHECKPOINT_SECONDS = 120.0
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to execute, none of which changes a result on a CPU.
-
-    `workers` is the number of processes that train cohorts side by side; 0 is all cores on a CPU, and on a GPU as many
-    as are measured to be best. `lanes` is the number of streams that the members of a cohort share on a GPU; 0 is as
-    many as are measured to be best. `deterministic` makes a GPU's results bit-exact.
-    """
-
-    device: torch.device
-    workers: int = 0
-    checkpoint_seconds: float = CHECKPOINT_SECONDS
-    command: str = ""
-    plugin_files: tuple[Path, ...] = ()
-    dataset_spec: str = ""
-    data_dir: Path | None = None
-    imported: dict[str, Path] = field(default_factory=dict)
-    keep_final: bool = False
-    lanes: int = 0
-    deterministic: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import torch
 
 from kdbench.data.dataset import Dataset
 from kdbench.execution.footprint import Footprint
-from kdbench.execution.jobs import Job, Options, make_jobs
+from kdbench.execution.jobs import Job, make_jobs
+from kdbench.execution.options import Options
 from kdbench.execution.plan import Plan
 from kdbench.execution.pool import WorkerPool
 from kdbench.execution.side_by_side import measured_workers

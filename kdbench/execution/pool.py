@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import Any
 
 from kdbench.execution.interrupt import held_back
-from kdbench.execution.jobs import Job, Options
+from kdbench.execution.jobs import Job
+from kdbench.execution.options import Options
 from kdbench.execution.worker import GO, STOP, Message, Order, work
 from kdbench.inputs.errors import UserError
 from kdbench.registry import Registry

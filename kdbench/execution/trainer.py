@@ -13,8 +13,8 @@ from kdbench.data.dataset import Dataset
 from kdbench.environment.device import peak_memory
 from kdbench.environment.sources import source_file
 from kdbench.environment.summary import environment
-from kdbench.execution.jobs import Options
 from kdbench.execution.memory import DoesNotFit, in_halves
+from kdbench.execution.options import Options
 from kdbench.execution.plan import cohorts
 from kdbench.execution.staleness import Present
 from kdbench.execution.teachers import TeacherShelf

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 
 from kdbench.execution.interrupt import StopSignal
-from kdbench.execution.jobs import Options
+from kdbench.execution.options import Options
 from kdbench.execution.staleness import read_sources
 from kdbench.execution.trainer import Trainer
 from kdbench.inputs.errors import UserError

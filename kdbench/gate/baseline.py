@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,8 +14,6 @@ from kdbench.inputs.errors import UserError
 from kdbench.store.files import write_atomically
 from kdbench.store.records import Record, Source
 
-#: Points by which a cell may get worse before the gate minds.
-MARGIN = 0.3
 #: Table, teacher, student, row.
 CellKey = tuple[str, str, str, str]
 PerCent = Annotated[float, Field(ge=0, le=100)]
@@ -96,13 +93,6 @@ class Baseline(_Model):
     def resolution(self) -> float:
         """The weight of one test image, in points."""
         return 100 / self.test_images
-
-
-def checked_margin(margin: float | None) -> float | None:
-    """A margin that a user gives. Raises `UserError` for one below zero or without end."""
-    if margin is not None and not 0 <= margin < math.inf:
-        raise UserError(f"a margin is a finite number of points from 0, not {margin:g}; choose one from the noise.")
-    return margin
 
 
 def cell_key(cell: Cell) -> CellKey:

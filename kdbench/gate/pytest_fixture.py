@@ -41,9 +41,10 @@ class Gate:
         """
         __tracebackhide__ = True
         from kdbench.environment.device import resolve_device
-        from kdbench.execution.jobs import Options
-        from kdbench.gate.baseline import checked_margin, read_baseline
+        from kdbench.execution.options import Options
+        from kdbench.gate.baseline import read_baseline
         from kdbench.gate.check import check
+        from kdbench.gate.margin import checked_margin
         from kdbench.gate.rerun import open_bench, refuse_stale, train
         from kdbench.gate.text import text
         from kdbench.plugins import load_plugins

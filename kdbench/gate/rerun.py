@@ -8,8 +8,8 @@ from pathlib import Path
 
 from kdbench.cells import Cell, Expansion, method_params
 from kdbench.data.dataset import DatasetSource
-from kdbench.execution.jobs import Options
 from kdbench.execution.local import Summary, execute
+from kdbench.execution.options import Options
 from kdbench.execution.plan import Plan, make_plan
 from kdbench.execution.staleness import Present
 from kdbench.gate.baseline import Baseline, CellKey, cell_key

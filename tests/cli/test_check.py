@@ -140,7 +140,7 @@ def test_seeds_and_data_can_be_others(folder):
 
 
 def test_an_interrupted_check_judges_nothing(folder, monkeypatch):
-    monkeypatch.setattr("kdbench.cli.check.train", lambda *_: Summary(interrupted=True))
+    monkeypatch.setattr("kdbench.gate.rerun.train", lambda *_: Summary(interrupted=True))
     result = kdbench("check", "--baseline", folder / "b.json", "--results", folder / "now")
     assert result.code == 130 and "nothing was judged" in result.err and not result.out
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from kdbench.cells import Expansion
-from kdbench.execution.jobs import Options
 from kdbench.execution.local import execute
+from kdbench.execution.options import Options
 from kdbench.execution.plan import make_plan
 from kdbench.execution.staleness import Present
 from kdbench.plugins import load_plugins

@@ -224,7 +224,7 @@ def test_what_another_process_set_aside_and_trained_since_the_plan_was_made_stay
         assert "1 to train" in kdbench(*words).out
         return plan
 
-    monkeypatch.setattr("kdbench.cli.run.plan_of", made)
+    monkeypatch.setattr("kdbench.cli.training.plan_of", made)
     done = kdbench(*words)
     assert done.code == 0 and "Nothing to train" in done.out, done.out
     aside = [path.name for name in ("replaced", "damaged") for path in store.files(name, ".json")]

@@ -48,7 +48,7 @@ def test_what_other_processes_trained_is_counted(tmp_path, monkeypatch):
     def by_others(*given):
         return Summary(others=execute(*given).records)
 
-    monkeypatch.setattr("kdbench.cli.run.execute", by_others)
+    monkeypatch.setattr("kdbench.cli.training.execute", by_others)
     words = ["--grid", tiny_grid(tmp_path), "--results", tmp_path / "results", "--methods", "student", "--workers", 1]
     assert "2 runs were trained by other processes." in kdbench("run", *words).out
 
@@ -69,7 +69,7 @@ def test_a_page_that_was_not_written_after_the_last_record_is_written_by_the_nex
         raise UserError("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr("kdbench.cli.run.write_report", killed)
+        patch.setattr("kdbench.cli.training.write_report", killed)
         assert kdbench(*words).code == 2
     assert "Nothing to train" in kdbench(*words).out and "KD" in page.read_text()
     before = page.stat()
@@ -262,7 +262,7 @@ def test_a_run_that_fails_is_shown_and_tried_again(tmp_path, monkeypatch):
     again = kdbench(*words, "--results", tmp_path / "results", "--workers", 1)
     assert "1 finished and skipped, 1 to train" in again.out
     # Nor is the grid whole where another process trained what failed.
-    monkeypatch.setattr("kdbench.cli.run.execute", lambda *given: Summary(others=execute(*given).records))
+    monkeypatch.setattr("kdbench.cli.training.execute", lambda *given: Summary(others=execute(*given).records))
     beside = kdbench(*words, "--results", tmp_path / "results", "--workers", 1)
     assert beside.code == 1 and "1 runs were trained by other processes" in beside.out
     assert "1 runs failed, 0 were not run" in beside.out

@@ -38,7 +38,7 @@ def test_one_that_another_process_trained_meanwhile_is_trained(tmp_path, monkeyp
     def by_another(*given):
         return Summary(others=execute(*given).records)
 
-    monkeypatch.setattr("kdbench.cli.teachers.execute", by_another)
+    monkeypatch.setattr("kdbench.execution.local.execute", by_another)
     done = kdbench("teachers", "train", "resnet14", "--dataset", "digits", *SHORT, "--results", tmp_path)
     assert done.code == 0 and "weights:" in done.out
 

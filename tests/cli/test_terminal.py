@@ -7,8 +7,9 @@ from contextlib import redirect_stdout
 
 import pytest
 
+from kdbench.cli.console import Terminal
 from kdbench.cli.main import main
-from kdbench.cli.terminal import Terminal, filtered
+from kdbench.cli.terminal import filtered
 from kdbench.inputs.visible import visible
 from tests.cli.support import TINY_GRID, kdbench, tiny_grid
 

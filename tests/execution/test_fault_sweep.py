@@ -5,8 +5,8 @@ import itertools
 import pytest
 
 from kdbench.execution import local, trainer, upkeep
-from kdbench.execution.jobs import Options
 from kdbench.execution.local import execute
+from kdbench.execution.options import Options
 from kdbench.execution.plan import make_plan
 from kdbench.execution.staleness import Present
 from kdbench.execution.upkeep import collect, leftovers

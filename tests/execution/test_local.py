@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from kdbench.execution import local, trainer
-from kdbench.execution.jobs import Options
 from kdbench.execution.local import execute
+from kdbench.execution.options import Options
 from kdbench.execution.plan import make_plan
 from kdbench.execution.staleness import Present
 from kdbench.plugins import load_plugins

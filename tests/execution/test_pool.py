@@ -10,7 +10,8 @@ import torch
 from kdbench.cells import Expansion
 from kdbench.data.augment import Augmentation
 from kdbench.data.digits import Digits
-from kdbench.execution.jobs import Job, Options
+from kdbench.execution.jobs import Job
+from kdbench.execution.options import Options
 from kdbench.execution.pool import WorkerPool
 from kdbench.grid import Grid, Row, Table
 from kdbench.inputs.errors import UserError

@@ -7,7 +7,8 @@ import torch
 
 from kdbench.cells import Expansion
 from kdbench.data.digits import Digits
-from kdbench.execution.jobs import Job, Options
+from kdbench.execution.jobs import Job
+from kdbench.execution.options import Options
 from kdbench.execution.pool import WorkerPool
 from kdbench.execution.side_by_side import best_count, measured_workers
 from kdbench.grid import Grid, Row, Table

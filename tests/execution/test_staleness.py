@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from kdbench.execution.jobs import Options
 from kdbench.execution.local import execute
+from kdbench.execution.options import Options
 from kdbench.execution.plan import Plan, make_plan
 from kdbench.execution.staleness import Present
 from kdbench.plugins import load_plugins

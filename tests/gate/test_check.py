@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from kdbench.execution.jobs import Options
+from kdbench.execution.options import Options
 from kdbench.gate.baseline import read_baseline
 from kdbench.gate.check import check
 from kdbench.gate.junit import junit

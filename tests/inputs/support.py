@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from kdbench.cells import Expansion
-from kdbench.cli.options import parse_settings
+from kdbench.cli.values import parse_settings
 from kdbench.data.folder import Folder
 from kdbench.data.parquet import Parquet
 from kdbench.gate.baseline import read_baseline

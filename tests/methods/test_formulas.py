@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdbench.cli.show import formula
+from kdbench.formula import formula
 from kdbench_methods.byot import BYOT
 from kdbench_methods.dskd import DSKD
 from kdbench_methods.dsn import DSN

@@ -10,8 +10,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from kdbench.plugins import load_plugins
 from kdbench.report.figures import samples
-from kdbench.report.figures.catalogue import KINDS, figures
+from kdbench.report.figures.catalogue import figures
 from kdbench.report.figures.inline import StyleSheet, inline_svg
+from kdbench.report.figures.kinds import KINDS
 from kdbench.report.figures.series import band, plots
 from kdbench.report.figures.style import COLOURS, Look, panels, save, styled
 from kdbench.report.paired import compare_to

@@ -8,7 +8,7 @@ import torch
 from kdbench.cells import Expansion
 from kdbench.data.augment import Augmentation
 from kdbench.data.dataset import Dataset, Split, make_dataset
-from kdbench.execution.jobs import Options
+from kdbench.execution.options import Options
 from kdbench.execution.trainer import Trainer
 from kdbench.grid import Grid, Row, Table
 from kdbench.plugins import load_plugins

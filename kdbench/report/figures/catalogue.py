@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kdbench.report.figures import cost, curves, diagnostics, forest, terms
+from kdbench.report.figures.kinds import KINDS
 from kdbench.report.figures.series import Plot
 from kdbench.report.paired import PairedComparison
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-KINDS = ("curves", "forest", "cost", "diagnostics", "terms")
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from kdbench.report.figures.kinds import Format
 from kdbench.store.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-Format = Literal["svg", "png"]
 
 #: Text and axes; rules; and Paul Tol's "muted" colours, which colour-blind readers tell apart.
 INK, RULE = "#16181d", "#d6d9df"

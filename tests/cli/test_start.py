@@ -1,0 +1,38 @@
+"""A command imports what it needs and no more: each of the modules named here takes a tenth of a second to seconds."""
+
+import subprocess
+import sys
+
+HELP = """
+import contextlib, io, sys
+from kdbench.cli.main import app, main
+import typer
+
+def paths(command, path):
+    yield path
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from paths(inner, [*path, name])
+
+def told(*words):
+    sys.argv = ["kdbench", *words]
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
+        main()
+    return out.getvalue()
+
+for path in list(paths(typer.main.get_command(app), [])):
+    assert "Usage: kdbench " + " ".join(path) in told(*path, "--help"), path
+assert told("--version").startswith("kdbench ")
+"""
+SLOW = ("torch", "torchvision", "numpy", "scipy", "sklearn", "matplotlib", "pyarrow", "pluggy", "yaml", "rich")
+
+
+def loaded(code: str, modules: tuple[str, ...]) -> list[str]:
+    """Which of these modules a new process has imported after `code`."""
+    code += f"\nimport sys\nprint(*{set(modules)} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_help_of_every_command_and_the_version():
+    assert loaded(HELP, SLOW) == []
