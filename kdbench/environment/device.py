@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import platform
-import subprocess
 import sys
 from pathlib import Path
 
 import torch
 
+from kdbench.environment.programs import ask
 from kdbench.inputs.errors import UserError
 
 
@@ -53,12 +53,8 @@ def peak_memory(device: torch.device) -> int:
 @functools.cache
 def driver() -> str | None:
     """Version of the GPU's driver; None where nvidia-smi does not tell."""
-    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.split("\n")[0].strip()
+    told = ask("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+    return told.split("\n")[0].strip() if told else None
 
 
 @functools.cache
