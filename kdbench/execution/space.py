@@ -21,19 +21,25 @@ def check_room(plan: Plan, store: Store, footprint: Footprint, side_by_side: int
     Counted are the weights that finished runs keep, and two checkpoints of as many runs as train at once.
     """
     probe = store.root / ".probe"
-    write_atomically(probe, b"kdbench")
+    # Twice, since there are file systems that make files and replace none.
+    for _ in range(2):
+        write_atomically(probe, b"kdbench")
     remove(probe)
     weights = [footprint.weights(run.student) for run in (*plan.teachers, *plan.pre_stages, *plan.pending)]
     # Weights and momenta, twice.
     checkpoints = 2 * 2 * sum(sorted(weights)[-MAX_COHORT * side_by_side :])
     needed, free = sum(weights) + checkpoints + SPARE_BYTES, free_bytes(store.root)
-    if needed > free:
+    if free is not None and needed > free:
         raise UserError(
             f"{store.root} has {free / 1e9:.2f} GB free, but training needs about {needed / 1e9:.2f} GB there for "
             "weights and checkpoints; make room, or give --results on another disk."
         )
 
 
-def free_bytes(folder: Path) -> int:
-    """Room that is left where a folder lies."""
-    return shutil.disk_usage(folder).free
+def free_bytes(folder: Path) -> int | None:
+    """Room that is left where a folder lies; None where the file system does not tell."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return None
+    return usage.free if usage.total else None

@@ -7,6 +7,7 @@ it holds it; a pipe ends, and the other side notices.
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import signal
 import threading
@@ -25,6 +26,7 @@ from kdbench.execution.trainer import Trainer
 from kdbench.inputs.errors import UserError
 from kdbench.plugins import load_plugins
 from kdbench.run import Run
+from kdbench.store import files
 from kdbench.store.store import Store
 from kdbench.training.cohort import Interrupted
 
@@ -61,6 +63,8 @@ def work(pipe: Connection, store: Store, options: Options) -> None:
     # Signals may reach the whole process group; the parent decides when workers stop.
     for number in StopSignal.SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    # What the file system cannot do the parent has said.
+    logging.getLogger(files.__name__).setLevel(logging.ERROR)
     orders, stop = queue.SimpleQueue[Any](), threading.Event()
     threading.Thread(target=_listen, args=(pipe, orders, stop), daemon=True).start()
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
+import logging
 import os
 import re
 import secrets
@@ -31,8 +34,9 @@ class Disk:
         file.flush()
 
     def fsync(self, file: BinaryIO) -> None:
-        """Make what was written to `file` outlive a loss of power."""
-        os.fsync(file.fileno())
+        """Make what was written to `file` outlive a loss of power, where its file system can."""
+        with _where_possible("file"):
+            os.fsync(file.fileno())
 
     def rename(self, source: Path, target: Path) -> None:
         """Put `source` in the place of `target`, in one step."""
@@ -43,19 +47,44 @@ class Disk:
         path.unlink(missing_ok=True)
 
     def sync_folder(self, folder: Path) -> None:
-        """Make creations and renames in `folder` outlive a loss of power, where folders can be opened."""
-        try:
-            descriptor = os.open(folder, os.O_RDONLY)
-        except OSError:
+        """Make creations and renames in `folder` outlive a loss of power, where its file system can."""
+        if os.name == "nt":  # no folder can be opened there
             return
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with _where_possible("folder"):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 #: What the functions below work on.
 disk = Disk()
+#: How CIFS, VirtualBox's shared folders and several FUSE file systems say that they cannot sync something.
+_UNABLE = {
+    errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EPERM, errno.EACCES, errno.EISDIR,
+}  # fmt: skip
+
+
+@contextlib.contextmanager
+def _where_possible(kind: str) -> Iterator[None]:
+    """Around a sync: that it cannot be made is said once and stops nothing; that the disk failed is an error."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNABLE:
+            raise
+        _say_unable(kind, error.strerror or str(error))
+
+
+@functools.cache
+def _say_unable(kind: str, reason: str) -> None:
+    logging.getLogger(__name__).warning(
+        "kdbench: warning: the file system cannot sync a %s (%s): if power is lost, what was written last may be gone "
+        "or damaged, which kdbench notices and trains again; nothing else changes",
+        kind,
+        reason,
+    )
 
 
 def is_temporary(path: Path) -> bool:

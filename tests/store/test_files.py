@@ -1,12 +1,24 @@
 """A file is whole or not there."""
 
+import errno
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
 from kdbench.inputs.errors import UserError
-from kdbench.store.files import write_atomically
+from kdbench.store import files
+from kdbench.store.files import Disk, move, write_atomically
+
+
+def refusing(code):
+    """A call of the system that fails."""
+
+    def fail(*arguments):
+        raise OSError(code, os.strerror(code))
+
+    return fail
 
 
 def test_writes_and_replaces_and_makes_folders(tmp_path):
@@ -39,6 +51,45 @@ def test_a_file_and_a_folder_in_the_way_are_named(tmp_path):
             write_atomically(path, b"")
     with pytest.raises(UserError, match=f"^{tmp_path / 'folder'} is a folder, not a file; name a file$"):
         write_atomically(tmp_path / "folder", b"")
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EPERM])
+def test_a_file_system_that_cannot_sync_works_and_is_told_once(tmp_path, monkeypatch, caplog, code):
+    files._say_unable.cache_clear()
+    monkeypatch.setattr(os, "fsync", refusing(code))
+    for content in (b"one", b"two"):
+        write_atomically(tmp_path / "x", content)
+        move(tmp_path / "x", tmp_path / "moved" / "x")
+    assert (tmp_path / "moved" / "x").read_bytes() == b"two"
+    said = [record.getMessage() for record in caplog.records]
+    assert [sentence.partition("(")[0] for sentence in said] == [
+        f"kdbench: warning: the file system cannot sync a {kind} " for kind in ("file", "folder")
+    ]
+    files._say_unable.cache_clear()
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_fails_to_sync_is_an_error(tmp_path, monkeypatch, code):
+    monkeypatch.setattr(os, "fsync", refusing(code))
+    with pytest.raises(UserError, match="cannot be written"):
+        write_atomically(tmp_path / "x", b"one")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_folder_that_may_not_be_listed_can_be_written_to(tmp_path, monkeypatch, caplog):
+    files._say_unable.cache_clear()
+    monkeypatch.setattr(os, "open", refusing(errno.EACCES))
+    Disk().sync_folder(tmp_path)
+    assert "cannot sync a folder (Permission denied)" in caplog.text
+    files._say_unable.cache_clear()
+
+
+def test_what_cannot_be_replaced_is_refused_and_stays(tmp_path, monkeypatch):
+    write_atomically(tmp_path / "x", b"one")
+    monkeypatch.setattr(Path, "replace", refusing(errno.EPERM))
+    with pytest.raises(UserError, match=r"x cannot be written \(Operation not permitted\)"):
+        write_atomically(tmp_path / "x", b"two")
+    assert (tmp_path / "x").read_bytes() == b"one" and len([*tmp_path.iterdir()]) == 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
