@@ -28,14 +28,19 @@ def block(in_channels: int, out_channels: int, layers: int) -> list[nn.Module]:
     return modules
 
 
-def vgg(layers: tuple[int, int, int, int, int], num_classes: int) -> StagedModel:
-    """Five blocks of `layers` convolutions: the first is the stem, each other, with the pooling before it, a stage."""
+def vgg(layers: tuple[int, int, int, int, int], num_classes: int, *, first_is_stage: bool = False) -> StagedModel:
+    """Five blocks of `layers` convolutions: the first is the stem, each other, with the pooling before it, a stage.
+
+    `first_is_stage` makes the first block a stage as well, so that auxiliary classifiers stand behind it, too.
+    """
     pools = (nn.MaxPool2d(2), nn.MaxPool2d(2), nn.MaxPool2d(2), PoolLargeMap())
-    stages = [
+    stages: list[nn.Module] = [
         nn.Sequential(pool, nn.Sequential(*block(before, width, count)))
         for pool, before, width, count in zip(pools, WIDTHS[:-1], WIDTHS[1:], layers[1:], strict=True)
     ]
-    stem = nn.Sequential(*block(3, WIDTHS[0], layers[0]))
+    stem: nn.Module = nn.Sequential(*block(3, WIDTHS[0], layers[0]))
+    if first_is_stage:
+        stem, stages = nn.Identity(), [stem, *stages]
     model = StagedModel(stem, stages, Head(nn.Identity(), nn.Linear(WIDTHS[-1], num_classes)))
     init_convolutions(model)
     init_classifier(model.head.classifier)
@@ -48,13 +53,21 @@ ZOO_KEYS = (
     (r"^classifier\.", "head.classifier."),
 )
 
+FIVE_STAGES_ZOO_KEYS = (
+    (r"^block0\.", "stages.0."),
+    *((rf"^block{n}\.", f"stages.{n}.1.") for n in range(1, 5)),
+    (r"^classifier\.", "head.classifier."),
+)
+LAYERS = {
+    "vgg8": (1, 1, 1, 1, 1),
+    "vgg11": (1, 1, 2, 2, 2),
+    "vgg13": (2, 2, 2, 2, 2),
+    "vgg16": (2, 2, 3, 3, 3),
+    "vgg19": (2, 2, 4, 4, 4),
+}
+
 ARCHITECTURES = [
-    Architecture(name, "vgg", partial(vgg, layers), ZOO_KEYS)
-    for name, layers in {
-        "vgg8": (1, 1, 1, 1, 1),
-        "vgg11": (1, 1, 2, 2, 2),
-        "vgg13": (2, 2, 2, 2, 2),
-        "vgg16": (2, 2, 3, 3, 3),
-        "vgg19": (2, 2, 4, 4, 4),
-    }.items()
+    *(Architecture(name, "vgg", partial(vgg, layers), ZOO_KEYS) for name, layers in LAYERS.items()),
+    # vgg8 by the other reading of "stage": five classifiers in deep supervision instead of four.
+    Architecture("vgg8_5stages", "vgg", partial(vgg, LAYERS["vgg8"], first_is_stage=True), FIVE_STAGES_ZOO_KEYS),
 ]

@@ -15,6 +15,7 @@ from kdbench_methods.fitnet import FitNet
 from kdbench_methods.ka import KA
 from kdbench_methods.ka_dtd import KADTD
 from kdbench_methods.kd import KD
+from kdbench_methods.kd_weighted import WeightedKD
 from kdbench_methods.mtkd_ssr import MTKDSSR
 from kdbench_methods.nst import NST
 from kdbench_methods.pkt import PKT
@@ -30,6 +31,6 @@ from kdbench_methods.vid import VID
 @hookimpl
 def kdbench_methods() -> list[type[Method]]:
     table1 = [Student, KD, FitNet, AT, VID, DSN, BYOT, DKS, DSKD]
-    neighbours = [KA, DTD, KADTD, MTKDSSR]
+    neighbours = [WeightedKD, KA, DTD, KADTD, MTKDSSR]
     field = [SP, RKD, PKT, NST, CC, DKD, CRD, ReviewKD, SemCKD, SimKD]
     return [*table1, *neighbours, *field]

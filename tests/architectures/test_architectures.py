@@ -29,7 +29,7 @@ def seeded(name: str, seed: int = 0, num_classes: int = 7):
 
 
 def test_names_are_unique_and_families_known():
-    assert len(ARCHITECTURES) == len(kdbench_architectures()) == 22
+    assert len(ARCHITECTURES) == len(kdbench_architectures()) == 23
     families = {architecture.family for architecture in ARCHITECTURES.values()}
     assert families == {"resnet", "wrn", "vgg", "mobilenet", "shufflenet"}
 
@@ -88,6 +88,7 @@ def test_flops(name, gigaflops):
         "wrn_40_1": 0.98,
         "resnet8x4": 2.12,
         "vgg8": 9.89,
+        "vgg8_5stages": 13.86,
         "ShuffleV2": 2.41,
         "MobileNetV2": 2.27,
     }.items(),
