@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -94,16 +95,28 @@ def train(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="A checkpoint of RepDistiller's or mdistiller's zoo.")],
+    file: Annotated[Path, typer.Argument(help="A checkpoint with a zoo's names: a file of torch.save or safetensors.")],
     arch: Annotated[str, typer.Option("--arch", help="The network it holds.")],
     num_classes: Annotated[int, typer.Option("--num-classes", min=2)] = 100,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: FILE with .safetensors.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="Default: FILE with .safetensors; if it has that, with the network's name."
+        ),
+    ] = None,
+    prefix: Annotated[
+        str | None,
+        typer.Option("--prefix", help="Where in the file the weights stand, if several fit: what is before each name."),
+    ] = None,
     dataset: Annotated[str, typer.Option("--dataset", help="Where to measure it, if the data are there.")] = "cifar100",
     data_dir: options.DataDirOption = None,
     device: options.DeviceOption = "auto",
     plugin: options.PluginOption = None,
 ) -> None:
-    """Turn a zoo's checkpoint into a safetensors file, without running anything that the file contains."""
+    """Turn a checkpoint into a safetensors file for --teacher, without running anything that the checkpoint contains.
+
+    The weights are found by their names and shapes, wherever in the file they stand and whatever precedes their names.
+    """
     from kdbench.cli.values import registry_with
     from kdbench.environment.device import resolve_device
     from kdbench.recipe import load_recipe
@@ -114,11 +127,14 @@ def import_(
 
     registry = registry_with(plugin)
     network = registry.architecture(arch)
-    target = output or file.with_suffix(".safetensors")
+    target = output or _target(file, network.name)
     checked_path(target)
     if target.exists():
-        raise UserError(f"{target} already exists and is not overwritten; remove it or choose another name with -o.")
-    tensors = read_zoo_checkpoint(file, network, num_classes)
+        raise UserError(f"{target} already exists and is not overwritten; choose another name with -o.")
+    read = read_zoo_checkpoint(file, network, num_classes, prefix)
+    tensors = read.tensors
+    if read.prefix:
+        print(f"taken from behind '{read.prefix}'")
     model = network.build(num_classes)
     model.load_state_dict(tensors)
     metadata = {"source": file.name}
@@ -137,7 +153,12 @@ def import_(
     digest = save_weights(tensors, target, network.name, num_classes, metadata)
     load_weights(network.build(num_classes), target, network.name)
     print(f"{target}: {network.name}, {num_classes} classes, sha256 {digest}")
-    print(f"to use it: kdbench run … --teacher {network.name}={target}")
+    print(f"to use it: kdbench run … --teacher {shlex.quote(f'{network.name}={target}')}")
+
+
+def _target(file: Path, network: str) -> Path:
+    target = file.with_suffix(".safetensors")
+    return file.with_name(f"{file.stem}-{network}.safetensors") if target == file else target
 
 
 def _cannot_measure(source: DatasetSource, data_dir: Path | None, num_classes: int) -> str | None:

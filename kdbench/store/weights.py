@@ -11,6 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from kdbench.inputs import commands
 from kdbench.inputs.errors import UserError
 from kdbench.store.files import write_atomically
 
@@ -51,7 +52,7 @@ def save_weights(
     Raises `UserError` if `path` is taken, unless told to overwrite.
     """
     if path.exists() and not overwrite:
-        raise UserError(f"{path} already exists and is not overwritten; remove it or choose another name")
+        raise UserError(f"{path} already exists and is not overwritten; choose another name")
     state = weights.state_dict() if isinstance(weights, nn.Module) else weights
     tensors = storable(state)
     sha256 = tensors_sha256(tensors)
@@ -66,15 +67,18 @@ def load_weights(model: nn.Module, path: Path, architecture: str) -> dict[str, s
     Raises `UserError`, and leaves the model as it was, if the file is missing, damaged or made for another network.
     """
     metadata = read_metadata(path)
-    with _opened(path) as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+    tensors = read_tensors(path)
     if tensors_sha256(tensors) != metadata["sha256"]:
         raise UserError(f"{path} is damaged: its tensors do not match its sha256; copy or download it again")
     if metadata["architecture"] != architecture:
         raise UserError(
             f"{path} holds weights of {metadata['architecture']}, not of {architecture}; give a file of {architecture}"
         )
-    check_fit(tensors, model.state_dict(), f"{path}", architecture)
+    expected = model.state_dict()
+    classes, wanted = class_count(tensors), class_count(expected)
+    if classes and wanted and classes != wanted:
+        raise UserError(f"{path} holds weights for {classes} classes, not {wanted}; give a file for {wanted} classes")
+    check_fit(tensors, expected, f"{path}", architecture)
     model.load_state_dict(tensors)
     return metadata
 
@@ -82,8 +86,7 @@ def load_weights(model: nn.Module, path: Path, architecture: str) -> dict[str, s
 def verify_weights(path: Path, sha256: str) -> str | None:
     """What is wrong with a weights file whose tensors should have the digest `sha256`, or None."""
     try:
-        with _opened(path) as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+        tensors = read_tensors(path)
     except UserError as error:
         return str(error)
     return None if tensors_sha256(tensors) == sha256 else "its tensors are not those that its run's record names"
@@ -95,11 +98,44 @@ def read_metadata(path: Path) -> dict[str, str]:
         metadata: dict[str, str] = file.metadata() or {}
     missing = [key for key in ("architecture", "num_classes", "sha256") if key not in metadata]
     if missing:
-        raise UserError(f"{path} does not say its {', '.join(missing)}; give a weights file that kdbench wrote")
+        raise UserError(
+            f"{path} does not say its {', '.join(missing)}, as a file of kdbench's does; make one of it: "
+            f"{_import_of(path)}"
+        )
     for key, text in metadata.items():
         if key.startswith("top1 ") and not _is_percentage(text):
             raise UserError(f"{path} says '{key}' is '{text:.40}', which is no accuracy in per cent; import it again")
     return metadata
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file, whoever wrote it; `UserError` if it cannot be read."""
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+
+
+def is_written_by_kdbench(path: Path) -> bool:
+    """Whether a safetensors file is one of `save_weights`, sound or not."""
+    with _opened(path) as file:
+        return {"architecture", "num_classes", "sha256"} <= (file.metadata() or {}).keys()
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file begins as a safetensors file does: the length of a header of JSON, and its brace."""
+    with path.open("rb") as file:
+        begin = file.read(9)
+    return begin[8:] == b"{" and begin[7:8] == b"\0"
+
+
+def is_torch_file(path: Path) -> bool:
+    """Whether a file begins as those of `torch.save` do: as a zip or a pickle."""
+    with path.open("rb") as file:
+        begin = file.read(4)
+    return begin.startswith((b"PK\x03\x04", b"\x80\x02")) and not is_safetensors(path)
+
+
+def _import_of(path: Path) -> str:
+    return f"`{commands.kdbench('teachers', 'import', path)} --arch ARCH`"
 
 
 def _is_percentage(text: str) -> bool:
@@ -113,8 +149,14 @@ def _is_percentage(text: str) -> bool:
 def _opened(path: Path) -> Iterator[Any]:
     """An open safetensors file; what goes wrong with it, as a `UserError`."""
     try:
+        if path.is_dir():
+            raise UserError(f"{path} is a folder, not a weights file; give one of its files")
         if not path.is_file():
             raise UserError(f"weights file {path} does not exist; check the path")
+        if is_torch_file(path):
+            raise UserError(
+                f"{path} is a file of torch.save, not a safetensors file; make one of it: {_import_of(path)}"
+            )
         if path.stat().st_size > MAX_BYTES:
             raise UserError(f"{path} has more than {MAX_BYTES:,} bytes, which are not read; give a file of one network")
         # To safetensors, what may not be read is not there.
@@ -131,9 +173,17 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def check_fit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], origin: str, architecture: str) -> None:
     """Raise `UserError` unless `tensors` have the names and shapes of the state dict `expected` and are finite."""
-    classes, wanted = _num_classes(tensors), _num_classes(expected)
-    if classes and wanted and classes != wanted:
-        raise UserError(f"{origin} holds weights for {classes} classes, not {wanted}; give a file for {wanted} classes")
+    if found := misfit(tensors, expected):
+        raise UserError(f"{origin} does not fit {architecture} ({found}); give a file of {architecture}")
+    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if bad:
+        raise UserError(
+            f"{origin} holds values that are not finite, in {few(bad)}; give a file of a sound training run"
+        )
+
+
+def misfit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """In which names, shapes and kinds of number `tensors` are not `expected`; empty if in none."""
     problems = {
         "missing": [name for name in expected if name not in tensors],
         "unexpected": [name for name in tensors if name not in expected],
@@ -143,17 +193,10 @@ def check_fit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], ori
             if name in tensors and _kind(tensors[name]) != _kind(expected[name])
         ],
     }
-    found = "; ".join(f"{what}: {_few(names)}" for what, names in problems.items() if names)
-    if found:
-        raise UserError(f"{origin} does not fit {architecture} ({found}); give a file of {architecture}")
-    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
-    if bad:
-        raise UserError(
-            f"{origin} holds values that are not finite, in {_few(bad)}; give a file of a sound training run"
-        )
+    return "; ".join(f"{what}: {few(names)}" for what, names in problems.items() if names)
 
 
-def _num_classes(tensors: Mapping[str, Tensor]) -> int | None:
+def class_count(tensors: Mapping[str, Tensor]) -> int | None:
     """What a network's classifier tells; a method's modules, too, are saved, and need not have one."""
     classifier = tensors.get(CLASSIFIER)
     return None if classifier is None or classifier.ndim != 2 else classifier.shape[0]
@@ -164,6 +207,7 @@ def _kind(tensor: Tensor) -> str:
     return f"{list(tensor.shape)}{'' if tensor.dtype in _REAL else f' of {tensor.dtype}'}"
 
 
-def _few(names: list[str]) -> str:
+def few(names: list[str]) -> str:
+    """The first of some names, and how many more there are."""
     shown = ", ".join(names[:3])
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

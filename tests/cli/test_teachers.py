@@ -2,9 +2,11 @@
 
 import argparse
 import json
+import shlex
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
 from kdbench import create_model
 from kdbench.execution.local import Summary, execute
@@ -92,6 +94,24 @@ def test_import_measures_where_the_data_are_and_a_grid_uses_it(tmp_path):
     assert "0 teachers, 0 to train first" in run.out
     (record,) = [json.loads(path.read_text()) for path in (tmp_path / "results" / "records").glob("*.json")]
     assert record["basis"]["teacher_sha256"] in result.out and record["teacher_top1"] is not None
+
+
+def test_a_file_of_safetensors_is_imported_beside_itself_and_is_no_teacher_before(tmp_path):
+    checkpoint = torch.load(zoo_checkpoint(tmp_path / "zoo.pth", classes=10), weights_only=False)
+    source = tmp_path / "my teacher.safetensors"
+    save_file({f"module.student.{name}": tensor for name, tensor in checkpoint["model"].items()}, source)
+    before = source.read_bytes()
+    with_it = ["run", "--grid", tiny_grid(tmp_path), "--methods", "kd", "--pairs", "resnet8:resnet8", "--dry-run"]
+    for path in (source, tmp_path / "zoo.pth"):
+        refused = kdbench(*with_it, "--teacher", f"resnet8={path}")
+        assert refused.code == 2 and f"`kdbench teachers import {shlex.quote(str(path))} --arch ARCH`" in refused.err
+    words = ["--arch", "resnet8", "--num-classes", 10, "--data-dir", tmp_path / "none"]
+    imported = kdbench("teachers", "import", source, *words)
+    assert imported.code == 0 and "taken from behind 'module.student.'" in imported.out
+    assert source.read_bytes() == before
+    use = shlex.split(imported.out.splitlines()[-1].partition("…")[2])
+    assert use == ["--teacher", f"resnet8={tmp_path / 'my teacher-resnet8.safetensors'}"]
+    assert kdbench(*with_it, *use).code == 0
 
 
 def test_import_never_overwrites(tmp_path):

@@ -100,7 +100,7 @@ def test_a_file_is_overwritten_only_when_told(path):
 
 def test_a_missing_file_is_refused(tmp_path):
     refused(tmp_path / "absent.safetensors", "does not exist")
-    refused(tmp_path, "does not exist")
+    refused(tmp_path, "is a folder")
 
 
 @pytest.mark.parametrize("keep", [0, 4, 100, -1])
@@ -111,7 +111,7 @@ def test_a_truncated_file_is_refused(path, keep):
 
 def test_a_file_of_another_kind_is_refused(path):
     path.write_bytes(b"\x80\x02}q\x00." * 100)
-    refused(path, "not a readable safetensors file")
+    refused(path, f"is a file of torch.save, not a safetensors file; make one of it: `kdbench teachers import {path} ")
     header = json.dumps({"__metadata__": {"a": 1}}).encode()
     path.write_bytes(struct.pack("<Q", len(header)) + header)
     refused(path, "not a readable safetensors file")

@@ -3,6 +3,8 @@
 import argparse
 import os
 import pickle
+import tarfile
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from kdbench.inputs.errors import UserError
 from kdbench.model import Architecture
-from kdbench.store.weights import tensors_sha256
+from kdbench.store.weights import save_weights, tensors_sha256
 from kdbench.store.zoo import read_zoo_checkpoint
 from tests.support import STUDENT
 
@@ -76,17 +79,107 @@ OPTIONS = argparse.Namespace(model="resnet8", lr_decay_epochs=[150, 180, 210], l
 @pytest.mark.parametrize("new_format", [True, False], ids=["zip", "legacy"])
 def test_checkpoints_as_the_zoos_write_them(tmp_path, beside, new_format):
     path = written(tmp_path, {"model": zoo_weights(), **beside}, _use_new_zipfile_serialization=new_format)
-    read = read_zoo_checkpoint(path, ARCHITECTURE, 5)
-    assert read.keys() == weights().keys()
-    assert tensors_sha256(read) == tensors_sha256(weights())
+    assert read_from(path) == "model."
 
 
-def test_a_bare_state_dict_and_the_prefix_of_data_parallel(tmp_path):
-    bare = read_zoo_checkpoint(written(tmp_path, zoo_weights()), ARCHITECTURE, 5)
-    assert tensors_sha256(bare) == tensors_sha256(weights())
-    parallel = {f"module.{name}": tensor for name, tensor in zoo_weights().items()}
-    read = read_zoo_checkpoint(written(tmp_path, {"model": parallel}), ARCHITECTURE, 5)
-    assert tensors_sha256(read) == tensors_sha256(weights())
+def read_from(path: Path, prefix: str | None = None) -> str:
+    """What the names of the weights in a file begin with; they are `weights`."""
+    read = read_zoo_checkpoint(path, ARCHITECTURE, 5, prefix)
+    assert read.tensors.keys() == weights().keys()
+    assert tensors_sha256(read.tensors) == tensors_sha256(weights())
+    return read.prefix
+
+
+def prefixed(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}{name}": tensor for name, tensor in state.items()}
+
+
+def other_weights() -> dict[str, Tensor]:
+    """Weights of the same network that are not `zoo_weights`."""
+    return {name: tensor + 1 for name, tensor in zoo_weights().items()}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "place"),
+    [
+        ("", lambda state: state),
+        ("", lambda state: {**state, "epoch": 3}),
+        ("net.", lambda state: {"net": state, "acc": 70.0, "optimizer": {"state": {0: {"exp_avg": torch.ones(3)}}}}),
+        ("model.module.student.", lambda state: {"model": prefixed("module.student.", state)}),
+        ("module.model.", lambda state: prefixed("module.model.", state)),
+        ("_orig_mod.module.module.", lambda state: prefixed("_orig_mod.module.module.", state)),
+        ("state_dict.model.", lambda state: {"state_dict": prefixed("model.", state), "callbacks": {}}),
+        ("runs.0.best.model_ema.", lambda state: {"runs": [{"best": {"model_ema": state}}]}),
+        # A network of other shapes beside it, and the parts of a loss.
+        (
+            "state_dict.student.",
+            lambda state: {
+                "state_dict": {
+                    **prefixed("student.", state),
+                    **{
+                        name: tensor.repeat(2)
+                        for name, tensor in prefixed("teacher.", state).items()
+                        if tensor.ndim == 1
+                    },
+                    "criterion.weight": torch.ones(5),
+                }
+            },
+        ),
+        # The same weights twice are no question.
+        ("model.", lambda state: {"model": state, "model_ema": dict(state)}),
+    ],
+)
+def test_a_network_is_found_wherever_its_names_and_shapes_stand(tmp_path, prefix, place):
+    assert read_from(written(tmp_path, place(zoo_weights()))) == prefix
+
+
+def test_of_several_networks_that_fit_one_is_chosen(tmp_path):
+    path = written(tmp_path, {"state_dict": other_weights(), "state_dict_ema": zoo_weights(), "epoch": 9})
+    refused(path, "several tiny_student, behind 'state_dict.', 'state_dict_ema.'; choose one with --prefix")
+    assert read_from(path, "state_dict_ema") == read_from(path, "state_dict_ema.") == "state_dict_ema."
+    with pytest.raises(
+        UserError, match=r"not hold the network behind 'ema', but behind 'state_dict\.', 'state_dict_ema"
+    ):
+        read_from(path, "ema")
+    # One of them may stand among the keys of the other.
+    path = written(tmp_path, {**zoo_weights(), "ema": other_weights()})
+    refused(path, "several tiny_student, behind '', 'ema.'")
+    assert read_from(path, "") == ""
+
+
+def test_a_file_of_safetensors_is_read_unless_it_is_kdbenchs_own(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    save_file(prefixed("module.", zoo_weights()), path)
+    assert read_from(path) == "module."
+    path.unlink()
+    save_weights(weights(), path, ARCHITECTURE.name, 5, {})
+    refused(path, "is a weights file of kdbench's already; give it to --teacher as it is")
+
+
+def test_archives_folders_and_programs_are_called_what_they_are(tmp_path):
+    path = written(tmp_path, zoo_weights())
+    refused(tmp_path, f"is a folder; give one of its files, such as {path}")
+    (tmp_path / "none").mkdir()
+    refused(tmp_path / "none", "is a folder", "none that looks like a checkpoint")
+    for mode in ("w", "w:gz"):
+        with tarfile.open(tmp_path / "zoo.tar", mode) as archive:
+            archive.add(path, "zoo/resnet20/last.pth")
+        refused(tmp_path / "zoo.tar", "is an archive of files, such as zoo/resnet20/last.pth; unpack it (tar xf)")
+    with zipfile.ZipFile(tmp_path / "zoo.zip", "w") as archive:
+        archive.write(path, "last.pth")
+    refused(tmp_path / "zoo.zip", "is an archive of files, such as last.pth; unpack it (unzip)")
+    with zipfile.ZipFile(tmp_path / "program.pt", "w") as archive:
+        archive.writestr("program/constants.pkl", b"")
+    refused(tmp_path / "program.pt", "is a TorchScript program, which is not loaded; save its state_dict()")
+
+
+def test_a_file_of_something_else_is_told_with_what_it_has_and_what_is_wanted(tmp_path):
+    path = written(tmp_path, {"encoder": {"embedding": torch.ones(7, 2)}, "epoch": 3})
+    refused(
+        path, "holds nothing of tiny_student: its tensors are encoder.embedding [7, 2], and tiny_student would want"
+    )
+    refused(written(tmp_path, {"epoch": 3, "opt": {}}), "no state dict, but the keys epoch, opt;")
+    refused(written(tmp_path, [3]), "no state dict, but a list;")
 
 
 def test_scalars_pickled_by_numpy_1(tmp_path):
@@ -96,7 +189,7 @@ def test_scalars_pickled_by_numpy_1(tmp_path):
     data = path.read_bytes()
     assert b"cnumpy._core.multiarray\nscalar\n" in data
     path.write_bytes(data.replace(b"cnumpy._core.multiarray\nscalar\n", b"cnumpy.core.multiarray\nscalar\n"))
-    assert tensors_sha256(read_zoo_checkpoint(path, ARCHITECTURE, 5)) == tensors_sha256(weights())
+    assert read_from(path) == "model."
 
 
 class Attack:
@@ -138,7 +231,6 @@ def test_the_allowance_ends_with_the_call(tmp_path):
 
 def test_a_missing_file_is_refused(tmp_path):
     refused(tmp_path / "absent.pth", "does not exist")
-    refused(tmp_path, "does not exist")
 
 
 @pytest.mark.parametrize("new_format", [True, False], ids=["zip", "legacy"])
@@ -174,7 +266,11 @@ def test_a_file_without_a_state_dict_is_refused(tmp_path, checkpoint):
 
 
 def test_another_class_count_is_refused_with_both(tmp_path):
-    refused(written(tmp_path, {"model": zoo_weights(num_classes=7)}), "7 classes, not 5")
+    refused(written(tmp_path, {"model": zoo_weights(num_classes=7)}), "7 classes, not 5; say --num-classes 7")
+    # That it is no such network at all is the better news.
+    state = zoo_weights(num_classes=7)
+    state["conv1.weight"] = torch.zeros(8, 3, 3, 3)
+    refused(written(tmp_path, {"model": state}), "does not fit tiny_student (of another shape or kind: stem.weight")
 
 
 def test_missing_and_unexpected_tensors_are_named(tmp_path):
@@ -192,7 +288,7 @@ def test_another_architecture_is_refused_and_named_where_the_options_tell(tmp_pa
 
 def test_two_tensors_for_one_name_are_refused(tmp_path):
     state = zoo_weights()
-    refused(written(tmp_path, {**state, "module.conv1.bias": state["conv1.bias"]}), "twice", "module.conv1.bias")
+    refused(written(tmp_path, {**state, "stem.bias": state["conv1.bias"]}), "stem.bias twice")
 
 
 def test_values_that_are_not_finite_are_refused(tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from safetensors.torch import save
 
-from kdbench.store.weights import tensors_sha256
+from kdbench.store.weights import CLASSIFIER, tensors_sha256
 from tests.inputs.corpus.cases import DEEP, holding
 from tests.inputs.support import CLASSES, network, run_of_records
 from tests.support import STUDENT
@@ -32,6 +32,11 @@ def with_first(change: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, torc
     sound = state()
     first = next(iter(sound))
     return {**sound, first: change(sound[first])}
+
+
+def with_classifier(change: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A sound state whose classifier's weight is changed."""
+    return {**state(), CLASSIFIER: change(state()[CLASSIFIER])}
 
 
 _TENSOR = '"a": {"dtype": "F32", "shape": %s, "data_offsets": %s}'

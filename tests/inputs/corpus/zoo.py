@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from tests.inputs.corpus.cases import Executes, case
-from tests.inputs.corpus.weights import state, with_first
+from tests.inputs.corpus.weights import state, with_classifier, with_first
 
 
 def _saved(checkpoint: Callable[[Path], Any], new_format: bool, folder: Path, canary: Path) -> Path:
@@ -24,6 +24,12 @@ def _saved(checkpoint: Callable[[Path], Any], new_format: bool, folder: Path, ca
 
 class _CodeInState(dict):  # type: ignore[type-arg]
     """A mapping of a class that the reader does not know."""
+
+
+def _looped() -> list[Any]:
+    loop: list[Any] = []
+    loop.append({"loop": loop})
+    return loop
 
 
 ZOO: dict[str, Callable[[Path], Any]] = {
@@ -41,6 +47,12 @@ ZOO: dict[str, Callable[[Path], Any]] = {
     "sparse": lambda _: with_first(lambda tensor: tensor.to_sparse()),
     "quantised": lambda _: with_first(lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8)),
     "without memory": lambda _: with_first(lambda tensor: tensor.to("meta")),
+    "code in a list in a mapping": lambda canary: {"nets": [{"model": {**state(), "x": [Executes(canary)]}}]},
+    "a list that holds itself": lambda _: _looped(),
+    "a tensor too many": lambda _: {f"layer{n}.weight": torch.zeros(1) for n in range(20_001)},
+    "two names that are one": lambda _: {"a": {"b": torch.zeros(1)}, "a.b": torch.ones(1)},
+    "two networks that fit": lambda _: {"one": state(), "other": with_first(lambda tensor: tensor + 1)},
+    "classes without end": lambda _: with_classifier(lambda tensor: torch.zeros(1).expand(2**40, *tensor.shape[1:])),
     "one number repeated without end": lambda _: with_first(lambda tensor: torch.zeros(1).expand(2**40)),
 }
 for name, checkpoint in ZOO.items():
@@ -78,4 +90,14 @@ def _tar(folder: Path, _: Path) -> Path:
     with tarfile.open(path, "w") as archive:
         for name in ("storages", "../../climbed"):
             archive.addfile(tarfile.TarInfo(name), io.BytesIO())
+    return path
+
+
+@case("zoo", "tar of checkpoints, packed, that unpacks without end")
+def _packed(folder: Path, _: Path) -> Path:
+    path = folder / "file.pth"
+    with tarfile.open(path, "w:gz") as archive:
+        member = tarfile.TarInfo("zoo/last.pth")
+        member.size = 20_000_000
+        archive.addfile(member, io.BytesIO(bytes(member.size)))
     return path
