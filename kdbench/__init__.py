@@ -1,9 +1,12 @@
 """kdbench: a benchmark harness for knowledge distillation in which every method is a plugin."""
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+# `python -m kdbench` comes here while Python still imports from the working folder, so nothing more is imported first.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from kdbench.factory import create_model, list_models
     from kdbench.hookspecs import hookimpl
     from kdbench.inputs.errors import UserError
@@ -37,7 +40,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     # Names are looked up when they are used: the pytest plugin, which every pytest run loads, must not import torch.
     for home, names in _HOMES.items():
         if name in names:

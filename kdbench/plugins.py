@@ -94,5 +94,18 @@ def _import_file(specification: ModuleSpec) -> ModuleType:
     module = importlib.util.module_from_spec(specification)
     sys.modules[specification.name] = module
     assert specification.loader is not None
-    specification.loader.exec_module(module)
+    try:
+        specification.loader.exec_module(module)
+    except ModuleNotFoundError as error:
+        raise _beside(Path(str(module.__file__)).parent, error) or error from None
     return module
+
+
+def _beside(folder: Path, error: ModuleNotFoundError) -> UserError | None:
+    """What to do about a module that is not found although it lies beside the plugin's file; None where it does not."""
+    name = str(error.name).partition(".")[0]
+    if not any((folder / place).exists() for place in (f"{name}.py", name)):
+        return None
+    return UserError(
+        f"it imports {name}, which lies beside it, where Python does not look unless told to: set PYTHONPATH={folder}"
+    )

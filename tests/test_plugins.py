@@ -241,6 +241,17 @@ def test_a_plugin_file_that_fails_is_a_users_mistake(tmp_path):
         plugins.load_plugins((path,))
 
 
+def test_a_plugin_file_that_imports_a_module_beside_it_is_told_how(tmp_path):
+    (tmp_path / "nearby_losses.py").touch()
+    for name, said in (
+        ("nearby_losses", rf"it imports nearby_losses, which lies beside it, .*: set PYTHONPATH={tmp_path}; mend it"),
+        ("far_losses", "loading failed: ModuleNotFoundError: No module named 'far_losses'; mend it"),
+    ):
+        (tmp_path / "mine.py").write_text(f"from {name}.inner import f\n")
+        with pytest.raises(UserError, match=said):
+            plugins.load_plugins((tmp_path / "mine.py",))
+
+
 def test_a_plugin_file_that_exits_when_imported_is_a_users_mistake(tmp_path):
     path = tmp_path / "script.py"
     path.write_text("import sys\nsys.exit(0)\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import resource_tracker
@@ -11,6 +12,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
 from types import TracebackType
 from typing import Any
+from unittest.mock import patch
 
 from kdbench.execution.interrupt import held_back
 from kdbench.execution.jobs import Job
@@ -158,10 +160,12 @@ class _Worker:
         self.pipe: Connection
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=work, args=(theirs, store, options))
-        # It would let go of signals if it were started together with the process.
-        resource_tracker.ensure_running()
-        with held_back():
-            self.process.start()
+        # A new interpreter would first of all import from the working folder, whatever lies there.
+        with patch.dict(os.environ, {"PYTHONSAFEPATH": "1"}):
+            # It would let go of signals if it were started together with the process.
+            resource_tracker.ensure_running()
+            with held_back():
+                self.process.start()
         # From here on the worker's end is its own, and closed when it ends.
         theirs.close()
 

@@ -34,5 +34,13 @@ def loaded(code: str, modules: tuple[str, ...]) -> list[str]:
     return done.stdout.split()
 
 
+def test_what_lies_in_the_working_folder_is_not_imported(tmp_path):
+    for name in ("signal", "typing", "typer", "torch"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('of the working folder')\n")
+    command = [sys.executable, "-m", "kdbench", "--version"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith("kdbench ") and done.returncode == 0, done.stderr
+
+
 def test_help_of_every_command_and_the_version():
     assert loaded(HELP, SLOW) == []

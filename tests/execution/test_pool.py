@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -46,13 +47,17 @@ def pool(folder, registry, workers):
     return WorkerPool(Store(folder), registry, options, workers, lambda: False)
 
 
-def test_an_idle_worker_that_is_killed_is_replaced(tmp_path, registry):
+def test_an_idle_worker_that_is_killed_is_replaced_and_none_imports_what_lies_about(tmp_path, registry, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("signal", "random", "torch", "kdbench_file_mine"):
+        Path(f"{name}.py").write_text("open('executed', 'w')\nraise SystemExit\n")
     with pool(tmp_path, registry, 2) as workers:
         assert len(workers.train(jobs(registry, 0, 1), **ALL)) == 2
         idle, _ = multiprocessing.active_children()
         idle.kill()
         idle.join()
         assert len(workers.train(jobs(registry, 2, 3), **ALL)) == 2
+    assert not Path("executed").exists() and "PYTHONSAFEPATH" not in os.environ
     assert not multiprocessing.active_children()
 
 
