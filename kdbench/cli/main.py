@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from kdbench.cli import (
     baseline,
@@ -29,8 +30,21 @@ from kdbench.cli import (
 )
 from kdbench.inputs.errors import UserError
 
+
+class _Commands(TyperGroup):
+    """Says that a command was cut off, of which Typer makes an exit code without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("kdbench: stopped at once; what is finished is kept.", err=True)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
     name="kdbench",
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
@@ -84,9 +98,6 @@ def main() -> None:
         except UserError as error:
             typer.echo(f"kdbench: {error}", err=True)
             sys.exit(2)
-        except KeyboardInterrupt:
-            typer.echo("kdbench: stopped.", err=True)
-            sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,6 @@ class Sandbox:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
         )
         assert done.returncode == exit_code, f"{command}\nexit code {done.returncode}, not {exit_code}\n{done.stdout}"
         return done.stdout

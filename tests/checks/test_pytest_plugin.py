@@ -73,4 +73,4 @@ def test_there_is_no_fixture_called_benchmark(pytester):
 
 def test_it_costs_no_import_of_torch():
     code = "import sys, kdbench.checks.pytest_plugin; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

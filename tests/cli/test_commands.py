@@ -324,3 +324,12 @@ def test_a_network_that_cannot_be_built_hides_no_other(tmp_path):
     told = kdbench("list", "architectures", "--plugin", plugin)
     assert told.code == 0 and "resnet8x4" in told.out
     assert "network 'broken_net' cannot be built for 100 classes: ZeroDivisionError" in told.err
+
+
+def test_a_command_that_is_cut_off_says_so(monkeypatch):
+    def cut_off():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("platform.platform", cut_off)
+    done = kdbench("doctor")
+    assert done.code == 130 and done.err == "kdbench: stopped at once; what is finished is kept.\n"

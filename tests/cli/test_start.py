@@ -29,7 +29,7 @@ SLOW = ("torch", "torchvision", "numpy", "scipy", "sklearn", "matplotlib", "pyar
 def loaded(code: str, modules: tuple[str, ...]) -> list[str]:
     """Which of these modules a new process has imported after `code`."""
     code += f"\nimport sys\nprint(*{set(modules)} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 

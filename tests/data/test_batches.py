@@ -47,7 +47,7 @@ def test_shapes_types_and_layout() -> None:
         assert (labels.shape, labels.dtype, index.dtype) == ((count,), torch.int64, torch.int64)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 3))
 def test_each_epoch_visits_every_image_once(size: int, batch_size: int, epoch: int) -> None:
     batches = make(size, batch_size)

@@ -331,7 +331,7 @@ def test_footer_that_counts_wrongly_is_refused(folder: Path, monkeypatch: pytest
     refused(folder, f"its footer counts {rows} rows, but it has 20")
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_any_damage_is_a_user_error_or_harmless(folder: Path, data: st.DataObject) -> None:
     path = folder / "train.parquet"

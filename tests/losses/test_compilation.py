@@ -44,7 +44,7 @@ def test_kernels_compile_for_a_gpu(monkeypatch, tmp_path):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=root, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     compiled = [line.removeprefix("kdbench.losses.triton.").split() for line in done.stdout.splitlines()]
     names = {name for name, _, _ in compiled}

@@ -189,7 +189,7 @@ def test_attached_weights_raise_the_smaller_loss(detach, gradient):
     adaptive=st.booleans(),
     per_sample=st.booleans(),
 )
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_weights_of_a_sample_sum_to_1(losses, adaptive, per_sample):
     weights = loss_based_weights(torch.tensor(losses), adaptive=adaptive, per_sample=per_sample)
     torch.testing.assert_close(weights.sum(dim=0), torch.ones(4))

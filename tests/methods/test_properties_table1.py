@@ -97,7 +97,7 @@ def test_teacher_free_methods_declare_no_teacher(variant):
     teacher_scale=st.sampled_from([0.0, 1e-4, 1.0, 50.0, 1e4]),
     half=st.sampled_from([torch.float16, torch.bfloat16]),
 )
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 def test_loss_and_gradient_are_finite(variant, seed, scale, teacher_scale, half):
     """For logits and features up to ±1e4, in values that half precision can hold."""
     method = built(variant)
@@ -118,7 +118,7 @@ def test_loss_and_gradient_are_finite(variant, seed, scale, teacher_scale, half)
 
 @every_variant
 @given(order=st.permutations(range(6)), seed=st.integers(0, 100))
-@settings(deadline=None, max_examples=4)
+@settings(max_examples=4)
 def test_the_order_of_the_batch_does_not_matter(variant, order, seed):
     method = built(variant)
     student, teacher = random_outputs(STUDENT, seed=seed), random_outputs(TEACHER, seed=seed + 1)
@@ -146,7 +146,7 @@ def test_the_order_of_the_batch_does_not_matter(variant, order, seed):
     ],
 )
 @given(seed=st.integers(0, 1000))
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 def test_a_student_like_its_teacher_has_nothing_to_learn_from_it(variant, zero, seed):
     method = built(variant, (TEACHER, TEACHER))
     student, teacher, batch = declared(method, *[random_outputs(TEACHER, seed=seed)] * 2, random_batch())

@@ -24,7 +24,7 @@ from tests.support import STUDENT, TEACHER, build_method, declared, random_batch
 
 ZOO = [CC, CRD, DKD, NST, PKT, ReviewKD, RKD, SemCKD, SimKD, SP]
 any_method = pytest.mark.parametrize("method", ZOO, ids=lambda method: method.name)
-examples = settings(max_examples=15, deadline=None)
+examples = settings(max_examples=15)
 
 
 def scaled(outputs, scale, dtype, logit_scale=1.0):

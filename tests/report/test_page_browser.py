@@ -32,8 +32,9 @@ QUIET = [
 
 @pytest.fixture(scope="module")
 def browser():
+    """One that is waited for as long as it takes."""
     with playwright.sync_playwright() as started:
-        yield started.chromium.launch(executable_path=BROWSER, args=QUIET)
+        yield started.chromium.launch(executable_path=BROWSER, args=QUIET, timeout=0)
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,7 @@ def file(tmp_path_factory):
 def page(browser, file):
     """The page opened; the test fails if its console says anything."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(0)
     said = []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
@@ -127,6 +129,7 @@ def test_a_card_s_numbers_are_those_of_the_runs_below(page):
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_screenshot_is_made_and_nothing_runs_over_the_side(browser, file, tmp_path, scheme, width):
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.set_default_timeout(0)
     page.goto(file.as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     folder = Path(os.environ.get("KDBENCH_SCREENSHOTS", tmp_path))

@@ -1,5 +1,6 @@
 """The page that is served while a grid trains."""
 
+import queue
 import threading
 import urllib.error
 import urllib.request
@@ -23,13 +24,19 @@ def test_it_renders_again_only_when_a_record_changed(tmp_path):
 
 def test_it_serves_this_machine_alone_until_it_is_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "POLL_SECONDS", 0.05)
-    said, stop, told = [], threading.Event(), threading.Event()
+    said, stop = queue.SimpleQueue(), threading.Event()
     watch = Watch(tmp_path, lambda: "the page")
-    thread = threading.Thread(target=serve, args=(watch, 0, lambda text: (said.append(text), told.set()), stop))
+
+    def server():
+        try:
+            serve(watch, 0, said.put, stop)
+        finally:
+            said.put("")
+
+    thread = threading.Thread(target=server)
     thread.start()
     try:
-        assert told.wait(10)
-        address = said[0].split()[2]
+        address = said.get().split()[2]
         assert address.startswith("http://127.0.0.1:")
         with urllib.request.urlopen(address) as answer:
             assert answer.read() == b"the page"
@@ -37,7 +44,6 @@ def test_it_serves_this_machine_alone_until_it_is_stopped(tmp_path, monkeypatch)
             urllib.request.urlopen(address + "etc/passwd")
     finally:
         stop.set()
-        thread.join(10)
-    assert not thread.is_alive()
+        thread.join()
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(address)

@@ -103,12 +103,26 @@ def test_another_machine_is_watched_until_its_heartbeat_stops(tmp_path, elsewher
 
 
 def test_a_heartbeat_touches_what_is_held(tmp_path, monkeypatch):
-    monkeypatch.setattr(claims, "BEAT_SECONDS", 0.01)
-    beaten = threading.Event()
-    monkeypatch.setattr(claims.os, "utime", lambda path: beaten.set())
-    with Claims(tmp_path) as mine:
+    taken, beats = threading.Event(), []
+
+    class Pauses:
+        """Three beats: the first once the run is held."""
+
+        def wait(self, seconds):
+            assert seconds == claims.BEAT_SECONDS
+            taken.wait()
+            return len(beats) == 3
+
+        def set(self):
+            """The end comes after the third."""
+
+    monkeypatch.setattr(claims.os, "utime", beats.append)
+    mine = Claims(tmp_path)
+    monkeypatch.setattr(mine, "_leave", Pauses())
+    with mine:
         mine.take(["run"])
-        assert beaten.wait(10)
+        taken.set()
+    assert beats == [tmp_path / "run.1"] * 3
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"pid": "x", "machine": null}'])

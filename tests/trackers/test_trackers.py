@@ -82,6 +82,7 @@ def test_mlflow_holds_settings_and_metrics_and_goes_on_in_the_same_run(tmp_path,
 def test_wandb_writes_offline(tmp_path, record, caplog, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("WANDB__SERVICE_WAIT", "3600")
     feed(made("wandb", tmp_path), record)
     files = list((tmp_path / "trackers" / "wandb").rglob(f"*{record.id}.wandb"))
     assert len(files) == 1 and files[0].stat().st_size > 0
