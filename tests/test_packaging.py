@@ -7,6 +7,8 @@ from pathlib import Path
 
 import yaml
 
+import kdbench
+
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
@@ -51,3 +53,8 @@ def test_the_workflow_runs_what_tox_has_by_actions_that_do_not_change():
     tox = (ROOT / "tox.ini").read_text()
     for name in re.findall(r"environment: (\w+)", text):
         assert f"[testenv:{name}]" in tox
+
+
+def test_the_api_page_has_every_public_name():
+    named = re.findall(r"^::: kdbench\.(\w+)$", (ROOT / "docs" / "api.md").read_text(), flags=re.M)
+    assert sorted(named) == sorted({*kdbench.__all__, "hookspecs"} - {"hookimpl"})

@@ -3,7 +3,7 @@
 import torch
 
 #: Bytes of the tensors of a block in the type of accumulation. On a CPU operators go over them several times, and find
-#: them in the caches; measured (docs/performance.md): the operators' number costs more below, the memory above.
+#: them in the caches; measured (docs/journal.md): the operators' number costs more below, the memory above.
 CPU_BYTES = 2**22
 #: Elsewhere launches cost more than memory: only a bound.
 DEVICE_BYTES = 2**26
