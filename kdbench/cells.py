@@ -114,7 +114,7 @@ class Expansion:
                 pre_stage=self._pre_stage(method, params, teacher),
                 student=pair.student,
                 method=method.name,
-                params=params.model_dump(mode="json"),
+                params=params.of_run(),
                 recipe=self.grid.recipe.resolved(family),
                 seed=seed,
             )
@@ -139,7 +139,7 @@ class Expansion:
             teacher=teacher,
             student=teacher.architecture,
             method=method.name,
-            params=declared[1].model_dump(mode="json"),
+            params=declared[1].of_run(),
             recipe=self.grid.teacher_recipe.resolved(self._registry.architecture(teacher.architecture).family),
             seed=self.grid.teacher_seed,
         )

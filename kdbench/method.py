@@ -19,6 +19,7 @@ from kdbench.model import Feature, Outputs, Shapes, StagedModel, UndeclaredNeedE
 T = TypeVar("T")
 R = TypeVar("R")
 BatchField = Literal["index", "epoch", "generator"]
+ADDED_LATER = "added_later"
 
 
 class MethodParams(BaseModel):
@@ -31,26 +32,50 @@ class MethodParams(BaseModel):
         # A set's order is another one in each process, and a run's id is made of its parameters.
         return sorted(write(value), key=repr) if isinstance(value, set | frozenset) else write(value)
 
+    def of_run(self) -> dict[str, Any]:
+        """What a run is told, as plain data: all parameters, but those `added_later` only if not at their defaults."""
+        unsaid = {name for name, default in _added_later(type(self)).items() if getattr(self, name) == default}
+        return self.model_dump(mode="json", exclude=unsaid)
+
 
 def param(
-    default: Any, description: str, *, paper: str | None = None, alternatives: str | None = None, **constraints: Any
+    default: Any,
+    description: str,
+    *,
+    paper: str | None = None,
+    alternatives: str | None = None,
+    added_later: bool = False,
+    **constraints: Any,
 ) -> Any:
     """A parameter with its default.
 
     `paper` says what the paper states where that is less than or other than the default; `alternatives` what else may
-    be chosen and why one would. `kdbench show METHOD` prints both. `constraints` are pydantic's (`ge`, `gt`, `le`, …).
+    be chosen and why one would. `kdbench show METHOD` prints both. `added_later` marks one that a method gained when
+    there were results already, and by whose default it computes what it did before: left out of a run's configuration
+    at that default, it leaves their ids as they are. `constraints` are pydantic's (`ge`, `gt`, `le`, …).
     """
-    extra = {key: text for key, text in (("paper", paper), ("alternatives", alternatives)) if text}
+    texts = {key: text for key, text in (("paper", paper), ("alternatives", alternatives)) if text}
+    extra = texts | ({ADDED_LATER: True} if added_later else {})
     return Field(default, description=description, json_schema_extra=cast(Any, extra), **constraints)
+
+
+def _added_later(params: type[MethodParams]) -> dict[str, Any]:
+    """Defaults of the parameters that are marked so."""
+    fields = params.model_fields.items()
+    return {name: field.default for name, field in fields if ADDED_LATER in cast(Any, field.json_schema_extra or {})}
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a method reads: features of the student, of the teacher (none: teacher-free), fields of the batch."""
+    """What a method reads: features of the student, of the teacher (none: teacher-free), fields of the batch.
+
+    `full_batches`: an epoch's last batch, if it is short, passes the run by, which makes no step with it.
+    """
 
     student: tuple[Feature, ...] = ("logits",)
     teacher: tuple[Feature, ...] = ()
     batch: tuple[BatchField, ...] = ()
+    full_batches: bool = False
 
 
 class Batch:

@@ -1,6 +1,8 @@
 """Cross-layer distillation with semantic calibration."""
 
+from dataclasses import replace
 from itertools import product
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -47,8 +49,18 @@ class SemCKD(Method):
             alternatives="SimKD's code has it as an option",
             gt=0,
         )
+        short_batch: Literal["train", "skip"] = param(
+            "train",
+            "an epoch's last batch, if it is short: its rows of the similarity matrices are filled up with zeros",
+            alternatives="skip: no step is made with it, as in the authors' code",
+            added_later=True,
+        )
 
     params: Params
+
+    @classmethod
+    def needs_for(cls, params: Params) -> Needs:
+        return replace(cls.needs, full_batches=params.short_batch == "skip")
 
     @classmethod
     def weights(cls, params: Params) -> dict[str, float]:
@@ -57,6 +69,8 @@ class SemCKD(Method):
     def setup(self, build: Build) -> None:
         ours, theirs = build.student_shapes.stages, build.teacher_shapes.stages
         self.batch_size = build.batch_size
+        if self.params.short_batch == "skip" and len(build.train_labels) < self.batch_size:
+            raise ValueError(f"semckd skips short batches, and {len(build.train_labels)} images make no other")
         self.queries = nn.ModuleList(_embedding(self.batch_size) for _ in ours)
         self.keys = nn.ModuleList(_embedding(self.batch_size) for _ in theirs)
         self.regressors = nn.ModuleList(AlignHead(s[0], t[0]) for s, t in product(ours, theirs))
@@ -84,10 +98,7 @@ class SemCKD(Method):
         return (energy / self.params.attention_temperature).softmax(dim=2)
 
     def rows(self, features: Tensor) -> Tensor:
-        """The similarity matrix of a batch's maps, [B, batch_size]; a short batch's rows are filled up with zeros.
-
-        The authors' code skips training on a short last batch.
-        """
+        """The similarity matrix of a batch's maps, [B, batch_size]; a short batch's rows are filled up with zeros."""
         return pad(gram(features), (0, self.batch_size - len(features)))
 
 

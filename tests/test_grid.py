@@ -335,3 +335,17 @@ def test_a_label_says_what_the_parameters_add(grid, name):
     """Whether or not the grid names the row: CRD's authors have no KD term in their own."""
     for params, label in (({}, f"{name} (+ KD)"), ({"crd": {"alpha": 0}}, name)):
         assert {cell.label for cell in expand(grid, methods=("crd",), params=params).cells} == {label}
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "told"),
+    [
+        ("dks", {"heads": "branch"}, {"alpha": 1.0, "tau": 1.0}),
+        ("dks", {"heads": "authors"}, {"alpha": 1.0, "tau": 1.0, "heads": "authors"}),
+    ],
+)
+def test_a_parameter_that_a_method_gained_leaves_the_ids_of_its_results(method, params, told):
+    runs = all_runs(
+        expand(tables=("table1",), pairs=("wrn_40_2:wrn_16_2",), methods=(method,), params={method: params})
+    )
+    assert all(run.params == told for run in runs) and runs

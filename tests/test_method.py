@@ -30,3 +30,16 @@ def test_other_parameters_are_written_as_they_are():
         tau: float = param(4.0, "temperature")
 
     assert Params().model_dump(mode="json") == {"taps": ["late", "early"], "tau": 4.0}
+
+
+def test_a_parameter_added_later_is_told_to_a_run_only_where_it_changes_something():
+    class Before(MethodParams):
+        tau: float = param(4.0, "temperature")
+
+    class After(Before):
+        taps: tuple[str, ...] = param(("early",), "stages", added_later=True)
+
+    assert After().of_run() == Before().of_run() == {"tau": 4.0}
+    assert After(taps=("early",), tau=2).of_run() == {"tau": 2.0}
+    assert After(taps=("late",)).of_run() == {"tau": 4.0, "taps": ["late"]}
+    assert After().model_dump(mode="json") == {"tau": 4.0, "taps": ["early"]}

@@ -87,7 +87,7 @@ class Bench:
             teacher=_teacher_of(pair) if method.needs_for(params).teacher else None,
             student=pair.student,
             method=method.name,
-            params=params.model_dump(mode="json"),
+            params=params.of_run(),
             recipe=RECIPE.model_copy(update={"precision": precision}),
             seed=0,
         )
@@ -102,7 +102,7 @@ class Bench:
             teacher=_teacher_of(pair),
             student=pair.teacher,
             method=method.name,
-            params=declared[1].model_dump(mode="json"),
+            params=declared[1].of_run(),
             recipe=RECIPE.model_copy(update={"precision": precision}),
             seed=0,
         )

@@ -102,7 +102,7 @@ def changed_runs(bench: Bench) -> dict[CellKey, str]:
     changes = {}
     for cell in bench.baseline.cells:
         now = bench.cells[cell.key]
-        params = method_params(bench.registry.method(now.row.method), now.row.params).model_dump(mode="json")
+        params = method_params(bench.registry.method(now.row.method), now.row.params).of_run()
         names = sorted(name for name in {*params, *cell.params} if params.get(name) != cell.params.get(name))
         before = {value.seed: value.run for value in cell.values}
         if names:

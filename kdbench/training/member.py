@@ -143,6 +143,8 @@ class Member:
 
         Never waits for the device and depends on nothing but tensors and the generator, so a graph can capture it.
         """
+        if self.needs.full_batches and len(batch.labels) < self.run.recipe.batch_size:
+            return
         if self.generator is not None:
             batch = Batch(batch.labels, index=batch.index, epoch=batch.epoch, generator=self.generator)
         terms = self.method.terms(
@@ -184,8 +186,9 @@ class Member:
         return outputs.only(self.needs.student, "student")
 
     def end_epoch(self, samples: int) -> dict[str, float]:
-        """Mean of each term over the epoch's samples; starts the sums anew."""
-        means = (self.totals / samples).tolist()
+        """Mean of each term over the epoch's `samples`, as many as the method was given; starts the sums anew."""
+        given = samples - samples % self.run.recipe.batch_size if self.needs.full_batches else samples
+        means = (self.totals / given).tolist()
         self.totals.zero_()
         return dict(zip(self.weights, means, strict=True))
 

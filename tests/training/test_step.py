@@ -1,5 +1,7 @@
 """The captured step: bit for bit the eager one, in the right order, with those left out who cannot take part."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -132,6 +134,24 @@ def test_teacher_computes_only_what_members_declare(monkeypatch):
     EagerStep(lockstep("kd", "sp", "crd"))(1, 0)
     EagerStep(lockstep("student"))(1, 0)
     assert asked == [("logits",), ("logits", "stages", "embedding")]
+
+
+@pytest.mark.parametrize("build", [EagerStep, lambda work: GraphedStep(work, FakeLanes())], ids=["eager", "graphed"])
+def test_a_short_batch_passes_by_who_wants_full_ones(build):
+    """Nothing of theirs changes, norms' statistics and momenta included, and their terms are means of what they saw."""
+    work = lockstep("kd", "semckd")
+    other, picky = work.members
+    picky.needs = replace(picky.needs, full_batches=True)
+    step = build(work)
+    for number in range(2):  # of 8 images each
+        assert step(1, number) == []
+    before = [member.snapshot() for member in work.members]
+    assert step(1, 2) == []  # of 4
+    for member, passed_by in ((other, False), (picky, True)):
+        unchanged = map(torch.equal, before[work.members.index(member)], member.snapshot())
+        assert all(unchanged) if passed_by else not all(unchanged)
+    sums = picky.totals.tolist()
+    assert list(picky.end_epoch(20).values()) == pytest.approx([value / 16 for value in sums])
 
 
 def test_a_replayed_step_reads_nothing_on_the_host():
