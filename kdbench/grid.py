@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from kdbench.inputs.names import unfit_name
+from kdbench.inputs.seeds import parse_seeds
 from kdbench.recipe import Recipe
 
 #: Far more than anybody trains; a small file can ask for billions.
@@ -26,11 +27,38 @@ class Pair(BaseModel):
 
 
 def _parse_pair(value: object) -> object:
+    match value:
+        case str():
+            teacher, _, student = (part.strip() for part in value.partition(":"))
+            if not (teacher and student) or ":" in student:
+                raise ValueError(f"a pair is written teacher:student, not '{value}'")
+            return {"teacher": teacher, "student": student}
+        # What YAML makes of a space behind the colon, and of a list.
+        case dict() if len(value) == 1:
+            raise _no_pair(*next(iter(value.items())))
+        case [teacher, student]:
+            raise _no_pair(teacher, student)
+    return value
+
+
+def _no_pair(teacher: object, student: object) -> ValueError:
+    example = f", without a space: {teacher}:{student}" if isinstance(student, str) else ""
+    return ValueError(f"a pair is written teacher:student{example}")
+
+
+def _parse_pairs(value: object) -> object:
+    match value:
+        case dict() if value:
+            raise _no_pair(*next(iter(value.items())))
+        # Two names without a colon are one pair rather than two wrong ones.
+        case [str(teacher), str(student)] if ":" not in f"{teacher}{student}":
+            raise _no_pair(teacher, student)
+    return value
+
+
+def _parse_row(value: object) -> object:
     if isinstance(value, str):
-        teacher, colon, student = value.partition(":")
-        if not (teacher and colon and student) or ":" in student:
-            raise ValueError(f"a pair is written teacher:student, not '{value}'")
-        return {"teacher": teacher, "student": student}
+        raise ValueError(f"a row is written {{method: {value}}}, not '{value}'")
     return value
 
 
@@ -73,8 +101,8 @@ class Table(BaseModel):
     title: str
     layout: Literal["pairs", "ablation"] = "pairs"
     paper: str | None = None
-    pairs: tuple[PairField, ...] = Field(min_length=1)
-    rows: tuple[Row, ...] = Field(min_length=1)
+    pairs: Annotated[tuple[PairField, ...], BeforeValidator(_parse_pairs)] = Field(min_length=1)
+    rows: tuple[Annotated[Row, BeforeValidator(_parse_row)], ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _ablation_has_one_pair(self) -> Table:
@@ -95,15 +123,15 @@ class Grid(BaseModel):
     dataset: str
     recipe: Recipe
     teacher_recipe: Recipe
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
-    teacher_seed: int = 0
+    seeds: Annotated[tuple[int, ...], BeforeValidator(parse_seeds)] = (0, 1, 2)
+    teacher_seed: int = Field(0, ge=0)
     tables: tuple[Table, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _distinct(self) -> Grid:
-        for what, names in (("seed", self.seeds), ("table", [table.name for table in self.tables])):
-            if len(set(names)) < len(names):
-                raise ValueError(f"a {what} is named twice")
+        names = [table.name for table in self.tables]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"table '{twice}' is named twice")
         return self
 
     @model_validator(mode="after")

@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from kdbench.grid import Pair, Row
-from kdbench.inputs.validation import read_yaml, validated
+from kdbench.inputs.documents import read_yaml
+from kdbench.inputs.validation import validated
 from kdbench.registry import Registry
 
 

@@ -10,8 +10,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from kdbench.data.augment import Augmentation
+from kdbench.inputs.documents import read_yaml
 from kdbench.inputs.errors import unknown
-from kdbench.inputs.validation import merged, read_yaml, validated
+from kdbench.inputs.validation import merged, validated
 
 Precision = Literal["fp32", "tf32", "bf16"]
 

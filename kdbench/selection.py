@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kdbench.candidates import with_candidates
 from kdbench.grid import Grid, Pair, PairField, Row, Table
+from kdbench.inputs.documents import read_yaml
 from kdbench.inputs.errors import UserError, lacking, unknown
-from kdbench.inputs.validation import read_yaml, unknown_key, validated
+from kdbench.inputs.validation import unknown_key, validated
 from kdbench.paper import load_paper_table
 from kdbench.recipe import Recipe, load_recipe
 from kdbench.registry import Registry
@@ -39,7 +40,7 @@ def load_grid(name: str, registry: Registry, selection: Selection | None = None)
     A recipe that the selection names is the grid's: teachers follow it unless the grid has a `teacher_recipe`.
     """
     selection = selection or Selection()
-    path = Path(name) if name.endswith((".yaml", ".yml")) else registry.grid_file(name)
+    path = _grid_file(name, registry)
     values = read_yaml(path)
     what = f"grid {path.name}"
     for key in values:
@@ -59,6 +60,18 @@ def load_grid(name: str, registry: Registry, selection: Selection | None = None)
     grid = validated(Grid, grid.model_dump(), what)  # what is selected must be a grid as well, of no more runs
     tables = tuple(_comparable(table, grid.recipe, own_recipe, registry) for table in grid.tables)
     return _with_distinct_cells(grid.model_copy(update={"tables": tables}), what)
+
+
+def _grid_file(name: str, registry: Registry) -> Path:
+    """A YAML file by its path, or a registered grid's by its name."""
+    path = Path(name)
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return path
+    if name not in registry.names("grid"):
+        for candidate in (path.with_name(f"{path.name}.yaml"), path) if path.name else ():
+            if candidate.is_file():
+                raise UserError(f"no grid is called '{name}'; the file is {candidate}: a grid's file ends in .yaml.")
+    return registry.grid_file(name)
 
 
 def _comparable(table: Table, recipe: Recipe, own: str | dict[str, Any] | None, registry: Registry) -> Table:

@@ -206,10 +206,19 @@ def test_dskds_switches_are_changed_one_at_a_time():
             "dataset: digits\nrecipe: crd240\ntables: [{name: t, title: t, pairs: [], rows: [{metod: kd}]}]",
             "grid bad.yaml: tables.0.rows.0 has no key 'metod'; did you mean 'method'?",
         ),
-        ("dataset: digits\nrecipe: crd240\nseeds: 3\ntables: []", "seeds: input should be a list such as [3], not 3."),
+        (
+            "dataset: digits\nrecipe: crd240\nseeds: 3\ntables: []",
+            "seeds: one number may be a seed or how many there are: write [3] for the seed, 0-2 for so many.",
+        ),
+        (
+            "dataset: digits\nrecipe: crd240\ntables:",
+            "grid bad.yaml: tables: input should be a list, and none is given.",
+        ),
+        ("dataset: digits\nrecipe: crd240\ntables: {a: 1}", "a list, whose entries begin with `- `, not {a: 1}."),
+        ("dataset: digits\nrecipe: crd240\nmethods: kd\ntables: []", "no key 'methods'; known: dataset, description,"),
         (
             "dataset: digits\nrecipe: crd240\ntables: [{name: t, title: t, pairs: ['a:b'], rows: [kd]}]",
-            "tables.0.rows.0: input should be a mapping such as {key: value}, not 'kd'.",
+            "tables.0.rows.0: a row is written {method: kd}, not 'kd'.",
         ),
         ("a: &x [1]\nb: *x", "uses a YAML alias"),
         ("a: " + "[" * 30 + "]" * 30, "nests deeper"),
@@ -225,7 +234,7 @@ def test_dskds_switches_are_changed_one_at_a_time():
         (
             "dataset: digits\nrecipe: crd240\nseeds: [1, 1]\n"
             "tables: [{name: t, title: t, pairs: ['resnet8:resnet8'], rows: [{method: kd}]}]",
-            "a seed is named twice",
+            "grid bad.yaml: seeds: seed 1 is named twice.",
         ),
     ],
 )
@@ -237,8 +246,75 @@ def test_a_bad_grid_file_is_refused_with_a_sentence(tmp_path, text, sentence):
     assert sentence in str(refusal.value)
 
 
+def one_table(pairs="[resnet14:resnet8]", rows="[{method: kd}]", more=""):
+    return f"dataset: digits\nrecipe: crd240\ntables:\n- {{name: t, title: t, pairs: {pairs}, rows: {rows}}}\n{more}"
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        "[resnet14: resnet8]",
+        "[resnet14, resnet8]",
+        "{resnet14: resnet8}",
+        "[[resnet14, resnet8]]",
+        "[{resnet14: resnet8}, resnet14:resnet8]",
+    ],
+)
+def test_what_is_nearly_a_pair_is_told_how_it_is_written(tmp_path, pairs):
+    path = tmp_path / "bad.yaml"
+    path.write_text(one_table(pairs))
+    with pytest.raises(UserError, match="a pair is written teacher:student, without a space: resnet14:resnet8"):
+        load_grid(str(path), REGISTRY)
+
+
+@pytest.mark.parametrize("seeds", ["0-2", "[0-2]", "0, 1, 2", "[0, 1-2]", "[0, 1, 2]", '["0", 1, 2]'])
+def test_seeds_are_numbers_and_ranges(tmp_path, seeds):
+    path = tmp_path / "mine.yaml"
+    path.write_text(one_table(more=f"seeds: {seeds}"))
+    assert load_grid(str(path), REGISTRY).seeds == (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda text: text.encode("utf-8-sig"),
+        lambda text: text.encode("utf-16"),
+        lambda text: text.replace("\n", "\r\n").encode(),
+    ],
+    ids=["byte order mark", "UTF-16", "CRLF"],
+)
+def test_a_grid_as_other_systems_editors_save_it_is_read(tmp_path, encode):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(encode(TINY_GRID))
+    assert load_grid(str(path), REGISTRY).tables[0].title == "A tiny table"
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (one_table(more="teacher_seed: true"), "teacher_seed"),
+        (one_table(more="teacher_recipe: {epochs: yes}"), "epochs"),
+        (one_table(more="teacher_recipe: {milestones: [3, true]}"), "milestones.1"),
+        (one_table(more="teacher_recipe: {lr_by_family: {vgg: true}}"), "lr_by_family.vgg"),
+        (one_table(more="teacher_recipe: {augmentation: {crop_padding: false}}"), "augmentation.crop_padding"),
+        (one_table(rows="[{method: kd, params: {tau: true}}]"), "tau"),
+    ],
+)
+def test_true_is_no_number(tmp_path, text, key):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=rf": {key}: input should be a number, not (true|false)"):
+        expand(str(path))
+
+
+def test_a_grids_file_is_found_by_a_name_that_lacks_its_ending(tmp_path):
+    (tmp_path / "mine.yaml").write_text(TINY_GRID)
+    with pytest.raises(UserError, match=rf"no grid is called '.*/mine'; the file is {tmp_path}/mine\.yaml: a grid"):
+        load_grid(str(tmp_path / "mine"), REGISTRY)
+
+
 def test_params_of_another_type_are_refused():
-    with pytest.raises(UserError, match="method 'kd': alpha: input should be a valid number"):
+    with pytest.raises(UserError, match="method 'kd': alpha: input should be a number"):
         expand("quick", params={"kd": {"alpha": "much"}})
 
 

@@ -97,7 +97,7 @@ def datasets(as_json: JsonOption = False, plugin: PluginOption = None) -> None:
 @app.command("grids")
 def grids(as_json: JsonOption = False, plugin: PluginOption = None) -> None:
     """Grids."""
-    from kdbench.inputs.validation import read_yaml
+    from kdbench.inputs.documents import read_yaml
 
     registry = _registry(plugin)
     rows = [

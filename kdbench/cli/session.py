@@ -54,11 +54,12 @@ def open_session(
         default_data_dir,
         imported_teachers,
         parse_candidates,
-        parse_seeds,
         parse_settings,
         registry_with,
+        seeds_of,
         words,
     )
+    from kdbench.inputs.errors import UserError
     from kdbench.inputs.validation import validated
     from kdbench.selection import Selection, load_grid
     from kdbench.store.store import Store
@@ -66,6 +67,8 @@ def open_session(
     registry = registry_with(plugin)
     changed, params = parse_settings(settings or [])
     if precision:
+        if "precision" in changed:
+            raise UserError("--precision and --set recipe.precision say the same; give one of them.")
         changed["precision"] = precision
     selection = validated(
         Selection,
@@ -73,7 +76,7 @@ def open_session(
             "tables": words(tables),
             "pairs": words(pairs),
             "methods": words(methods),
-            "seeds": parse_seeds(seeds),
+            "seeds": seeds_of(seeds),
             "dataset": dataset or None,
             "recipe_name": recipe or None,
             "recipe": changed,

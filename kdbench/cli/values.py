@@ -9,8 +9,10 @@ from typing import Any
 
 import typer
 
+from kdbench.inputs.documents import MAX_YAML_DEPTH, read_value
 from kdbench.inputs.errors import UserError
-from kdbench.inputs.validation import MAX_YAML_DEPTH, merged, read_value
+from kdbench.inputs.seeds import parse_seeds
+from kdbench.inputs.validation import merged
 from kdbench.plugins import load_plugins
 from kdbench.registry import Registry
 from kdbench.store.weights import read_metadata
@@ -38,23 +40,24 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """The numbers of a `--seeds` option."""
+def seeds_of(text: str) -> tuple[int, ...]:
+    """The numbers of a `--seeds` option; none if it is not given."""
     try:
-        seeds = tuple(int(word) for word in words(text))
-    except ValueError:
-        raise UserError(f"--seeds takes whole numbers such as 0,1,2, not '{text}'.") from None
-    if len(set(seeds)) < len(seeds) or any(seed < 0 for seed in seeds):
-        raise UserError(f"--seeds takes distinct numbers from 0, not '{text}'.")
-    return seeds
+        return parse_seeds(text) if text else ()
+    except ValueError as error:
+        raise UserError(f"--seeds: {error}.") from None
 
 
 def parse_settings(settings: list[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """(`recipe.…` values, values by method) of `--set` options."""
     recipe: dict[str, Any] = {}
     params: dict[str, dict[str, Any]] = {}
+    given: set[tuple[str, str]] = set()
     for setting in settings:
         owner, key, text = _assignment(setting, "--set takes recipe.KEY=VALUE or METHOD.PARAMETER=VALUE")
+        if (owner, key) in given:
+            raise UserError(f"--set names {owner}.{key} twice; leave one of them.")
+        given.add((owner, key))
         value = read_value(text, f"--set {owner}.{key}")
         if owner == "recipe":
             nested: Any = value
@@ -98,7 +101,10 @@ def by_method(values: dict[str, dict[str, Any]], registry: Registry) -> dict[str
     """The same by each method's own name, which may have been written in several ways."""
     found: dict[str, dict[str, Any]] = {}
     for name, of_one in values.items():
-        found.setdefault(registry.method(name).name, {}).update(of_one)
+        of_method = found.setdefault(registry.method(name).name, {})
+        if twice := sorted(of_method.keys() & of_one.keys()):
+            raise UserError(f"{name}.{twice[0]} is given twice, under two spellings of one method; leave one of them.")
+        of_method.update(of_one)
     return found
 
 
@@ -118,5 +124,8 @@ def imported_teachers(teachers: list[str], registry: Registry) -> dict[str, tupl
         name, equals, file = text.partition("=")
         if not (equals and name and file):
             raise UserError(f"--teacher takes ARCH=FILE, not '{text}'.")
-        found[registry.architecture(name).name] = (read_metadata(Path(file))["sha256"], Path(file))
+        name = registry.architecture(name).name
+        if name in found:
+            raise UserError(f"--teacher names {name} twice; a grid has one teacher of a network.")
+        found[name] = (read_metadata(Path(file))["sha256"], Path(file))
     return found

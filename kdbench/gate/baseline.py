@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -192,7 +193,8 @@ def write_baseline(baseline: Baseline, path: Path, *, overwrite: bool) -> None:
 def read_baseline(path: Path) -> Baseline:
     """A baseline from its file; `UserError` says what is wrong with a missing or damaged one."""
     try:
-        return Baseline.model_validate_json(path.read_bytes())
+        # Editors of Windows put a byte order mark before what they save.
+        return Baseline.model_validate_json(path.read_bytes().removeprefix(codecs.BOM_UTF8))
     except OSError as error:
         raise UserError(f"baseline {path} cannot be read ({error.strerror}); give a `kdbench baseline` file.") from None
     except ValidationError as error:

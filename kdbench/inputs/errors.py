@@ -25,7 +25,8 @@ def lacking(owner: str, kind: str, name: str, known: Iterable[str], listing: str
 def _known(name: str, known: Iterable[str], listing: str | None) -> str:
     names = sorted(known)
     by_lower = {candidate.lower(): candidate for candidate in names}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    begun = [candidate for candidate in by_lower if name and candidate.startswith(name.lower())]
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6) or begun
     guess = f"; did you mean '{by_lower[near[0]]}'?" if near else f"; known: {', '.join(names) or 'none'}."
     hint = f" `{listing}` lists them." if listing else ""
     return guess + hint

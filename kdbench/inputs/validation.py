@@ -1,35 +1,41 @@
-"""Typed configuration from files and command lines, with errors in one sentence."""
+"""Typed configuration, with errors in one sentence."""
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from kdbench.inputs.documents import written
 from kdbench.inputs.errors import UserError, lacking
 
-#: What pydantic calls a value that should be a list, or a mapping.
-_SEQUENCES = ("tuple_type", "list_type")
-_MAPPINGS = ("dict_type", "model_type", "model_attributes_type")
+#: What is wanted, by how pydantic calls what is wrong.
+_WANTED = {
+    **dict.fromkeys(("tuple_type", "list_type"), "a list"),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a mapping such as {key: value}"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    "string_type": "text",
+}
 M = TypeVar("M", bound=BaseModel)
-#: Larger than any grid; a bomb stops here.
-MAX_YAML_BYTES = 1_000_000
-MAX_YAML_DEPTH = 20
 
 
 def validated(model: type[M], values: dict[str, Any], what: str, listing: str | None = None) -> M:
     """`values` as a `model`; wrong ones become a `UserError` that names `what`, the key and the reason."""
     try:
-        return model.model_validate(values)
+        read = model.model_validate(values)
     except ValidationError as error:
         # A misspelt key explains the missing one.
         problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
         if problem["type"] == "extra_forbidden":
             raise unknown_key(model, problem["loc"], what, listing) from None
         hint = f"; `{listing}` lists what is allowed" if listing else ""
-        raise UserError(f"{what}: {_dotted(problem['loc']) or 'value'}: {_reason(problem)}{hint}.") from None
+        place = [what, *([_dotted(problem["loc"])] if problem["loc"] else [])]
+        raise UserError(f"{': '.join(place)}: {_reason(problem)}{hint}.") from None
+    _refuse_booleans(read, values, what)
+    return read
 
 
 def unknown_key(model: type[BaseModel], place: tuple[Any, ...], what: str, listing: str | None = None) -> UserError:
@@ -60,61 +66,40 @@ def _reason(problem: ErrorDetails) -> str:
     if kind == "value_error":
         # Our own validators quote the value themselves.
         return str(problem["ctx"]["error"])
-    if kind in _SEQUENCES:
-        example = f" such as [{value!s:.40}]" if isinstance(value, str | int | float) else ""
-        message = f"input should be a list{example}"
-    elif kind in _MAPPINGS:
-        message = "input should be a mapping such as {key: value}"
-    else:
-        message = problem["msg"][0].lower() + problem["msg"][1:]
-    return message if kind == "missing" else f"{message}, not {value!r:.200}"
+    if kind == "missing":
+        return "it must be given"
+    if kind == "too_short":
+        return "it is empty; give at least one entry"
+    message = f"input should be {_WANTED[kind]}{_hint(kind, value)}" if kind in _WANTED else problem["msg"]
+    given = "and none is given" if value is None else f"not {written(value):.200}"
+    return f"{message[0].lower()}{message[1:]}, {given}"
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping, read without running anything; `UserError` says what is wrong with it."""
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_YAML_BYTES + 1)
-    # ValueError: a path with a NUL.
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"{path} cannot be read ({reason}); give the path of a YAML file.") from None
-    content = _parsed(text, f"{path}")
-    if not isinstance(content, dict):
-        found = "is empty" if content is None else f"holds a {'list' if isinstance(content, list) else 'single value'}"
-        raise UserError(f"{path} {found}; write keys with their values into it, one `key: value` a line.")
-    return content
+def _hint(kind: str, value: Any) -> str:
+    """How the value would be written that was probably meant."""
+    if _WANTED[kind] == "a list":
+        if isinstance(value, dict):
+            return ", whose entries begin with `- `"
+        return f" such as [{value!s:.40}]" if isinstance(value, str | int | float) else ""
+    if kind == "string_type":
+        if isinstance(value, bool):
+            return " (yes, no, on and off are true and false to YAML unless they stand in quotes)"
+        return f', in quotes: "{value}"' if isinstance(value, int | float | date) else ""
+    return ""
 
 
-def read_value(text: str, what: str) -> Any:
-    """A value typed on the command line, read as YAML: `3`, `0.5`, `true`, `[1, 2]`, `null`, a word."""
-    return _parsed(text.encode(errors="surrogatepass"), what)
-
-
-def _parsed(text: bytes, what: str) -> Any:
-    """YAML within limits; `UserError` names `what` and says where it breaks them or is no YAML."""
-    if len(text) > MAX_YAML_BYTES:
-        raise UserError(f"{what} has more than {MAX_YAML_BYTES:,} bytes, which are not read; make it smaller.")
-    try:
-        _refuse_aliases_and_depth(text, what)
-        return yaml.safe_load(text)
-    except UserError:
-        raise
-    # Values of the wrong form under a tag, such as `!!bool maybe`, end in whatever PyYAML runs into.
-    except Exception as error:
-        reason = " ".join(str(error).split()) if isinstance(error, yaml.YAMLError | ValueError) else "a wrong value"
-        raise UserError(f"{what} is not valid YAML: {reason}; mend it (values: 3, true, [1, 2], {{key: 1}}).") from None
-
-
-def _refuse_aliases_and_depth(text: bytes, what: str) -> None:
-    """Aliases can multiply a small file into gigabytes, and deep nesting exhausts the stack."""
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        if isinstance(event, yaml.AliasEvent):
-            raise UserError(f"{what} uses a YAML alias, which is not read; write the value out.")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_YAML_DEPTH:
-            raise UserError(f"{what} nests deeper than {MAX_YAML_DEPTH} levels; make it flatter.")
+def _refuse_booleans(read: Any, given: Any, place: str) -> None:
+    """To Python, true is the number 1; to whoever writes it, it is not."""
+    if isinstance(given, bool) and not isinstance(read, bool):
+        raise UserError(f"{place}: input should be a number, not {written(given)}.")
+    if isinstance(given, Mapping):
+        dot = "." if ": " in place else ": "
+        for key, value in given.items():
+            inner = read.get(key, value) if isinstance(read, Mapping) else getattr(read, f"{key}", value)
+            _refuse_booleans(inner, value, f"{place}{dot}{key}")
+    elif isinstance(given, list | tuple) and isinstance(read, list | tuple):
+        for position, (inner, value) in enumerate(zip(read, given, strict=False)):
+            _refuse_booleans(inner, value, f"{place}.{position}")
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -46,8 +46,15 @@ def test_the_same_records_pass(tmp_path, baseline):
     assert set(outcomes(report).values()) == {"pass"} and report.exit_code(allow_undecided=False) == 0
 
 
+def test_a_byte_order_mark_before_it_is_passed_over(baseline, tmp_path):
+    path = written(baseline, tmp_path / "b.json")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_baseline(path) == baseline
+
+
 def test_a_file_comes_back_as_it_was(tmp_path, baseline):
-    assert read_baseline(written(baseline, tmp_path / "b.json")) == baseline
+    path = written(baseline, tmp_path / "b.json")
+    assert read_baseline(path) == baseline
     assert json.loads((tmp_path / "b.json").read_text())["cells"][0]["values"][0]["top1_last"] == 89.9
 
 
