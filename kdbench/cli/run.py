@@ -9,6 +9,7 @@ import typer
 from kdbench.cli import options
 from kdbench.cli.session import Session, with_session
 from kdbench.environment.commit import command_line
+from kdbench.execution.deadline import Deadline
 from kdbench.execution.options import CHECKPOINT_SECONDS, Options
 from kdbench.inputs.errors import UserError
 
@@ -46,6 +47,15 @@ def run(
         int | None, typer.Option("--max-failures", min=1, help="Stop when so many runs have failed.")
     ] = None,
     deterministic: Annotated[bool, typer.Option("--deterministic", help="On a GPU: the same bits every time.")] = False,
+    time_limit: Annotated[
+        Deadline | None,
+        typer.Option(
+            "--for",
+            parser=Deadline,
+            metavar="TIME",
+            help="Stop by itself after 30s, 8m or 1h30m, counted from the start, with everything kept.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done; touch nothing.")] = False,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -84,6 +94,7 @@ def run(
         how,
         rerun=rerun,
         keep=keep,
+        deadline=time_limit,
         max_failures=1 if fail_fast else max_failures,
         trackers=tracker or [],
         as_json=as_json,

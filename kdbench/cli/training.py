@@ -19,6 +19,7 @@ from kdbench.cli.session import Session
 from kdbench.cli.terminal import screen_width
 from kdbench.data.dataset import Dataset
 from kdbench.environment.device import describe_device
+from kdbench.execution.deadline import Deadline
 from kdbench.execution.footprint import Footprint
 from kdbench.execution.interrupt import FailureLimit, StopSignal
 from kdbench.execution.local import Summary, execute
@@ -40,6 +41,7 @@ def train_grid(
     *,
     rerun: str | None,
     keep: str | None,
+    deadline: Deadline | None,
     max_failures: int | None,
     trackers: Sequence[str],
     as_json: bool,
@@ -56,18 +58,22 @@ def train_grid(
     plan = _sound_plan(session, loaded.checksum if loaded else None, rerun, keep, say)
     say.print(situation(plan))
     stop, limit, summary = StopSignal(), FailureLimit(max_failures), Summary()
+
+    def stop_requested() -> bool:
+        return stop.requested() or limit.reached() or (deadline is not None and deadline.reached())
+
     observers = [make_tracker(name, session.store.root) for name in trackers]
     if plan.pending:
         loaded = loaded or session.source.load(session.data_dir)
         with stop, session.registry.observing(limit, *observers):
-            summary = _train(session, plan, loaded, how, lambda: stop.requested() or limit.reached(), say)
+            summary = _train(session, plan, loaded, how, stop_requested, say)
     _print_results(session, as_json, keep == "stale")
     if not summary.interrupted:
         page = session.store.root / f"report-{session.expansion.grid.name}.html"
         if plan.pending or _outdated(page, session.store):
             write_report(session, page, how.command, keep_stale=keep == "stale")
         say.print(f"report: {page}")
-    _conclude(summary, stop, limit, say)
+    _conclude(summary, stop, limit, deadline, say)
 
 
 def _train(
@@ -137,14 +143,16 @@ def _print_results(session: Session, as_json: bool, keep_stale: bool) -> None:
     print(render(session.expansion, results, "json" if as_json else "text", width=screen_width()))
 
 
-def _conclude(summary: Summary, stop: StopSignal, limit: FailureLimit, say: Terminal) -> None:
+def _conclude(
+    summary: Summary, stop: StopSignal, limit: FailureLimit, deadline: Deadline | None, say: Terminal
+) -> None:
     for sentence in summary.skipped:
         say.print(sentence)
     if summary.interrupted:
         command = shlex.join(["kdbench", *sys.argv[1:]])
-        why = f" after {limit.failed} failed runs" if limit.reached() else ""
+        why, code = _cut_short(stop, limit, deadline)
         say.print(f"Stopped{why}; what is finished is kept and the rest goes on where it was. To go on: {command}")
-        raise typer.Exit(stop.exit_code if stop.requested() else 1)
+        raise typer.Exit(code)
     if summary.others:
         say.print(f"{len(summary.others)} runs were trained by other processes.")
     if summary.count("diverged"):
@@ -156,3 +164,12 @@ def _conclude(summary: Summary, stop: StopSignal, limit: FailureLimit, say: Term
             f"{summary.count('failed')} runs failed, {len(summary.skipped)} were not run; see above and the records."
         )
         raise typer.Exit(1)
+
+
+def _cut_short(stop: StopSignal, limit: FailureLimit, deadline: Deadline | None) -> tuple[str, int]:
+    """After what training ended before its end, in words, and the exit code that says so."""
+    if stop.requested():
+        return "", stop.exit_code
+    if limit.reached() or deadline is None:
+        return f" after {limit.failed} failed runs", 1
+    return f" after {deadline.text}", int(limit.failed > 0)

@@ -18,12 +18,21 @@ class StopSignal:
 
     What comes after that is not heard: it could only cut off the clearing up, the last words and the exit code. So it
     stays when the context is left after a signal, since the process is about to end; else all is as before.
+
+    A terminal that is closed and a scheduler whose time is over ask as well, with signals of their own. Those may come
+    several times, or before a SIGTERM, and no second one is an order to stop at once; nor are they heard where somebody
+    has seen to them before, as `nohup` does.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    ORDERS = (signal.SIGINT, signal.SIGTERM)
+    NOTICES = tuple(
+        getattr(signal, name) for name in ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU") if hasattr(signal, name)
+    )
+    SIGNALS = (*ORDERS, *NOTICES)
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
+        self._ordered = False
         self._before: dict[signal.Signals, Any] = {}
 
     def requested(self) -> bool:
@@ -36,7 +45,8 @@ class StopSignal:
         return 128 + (self.received or signal.SIGINT)
 
     def __enter__(self) -> StopSignal:
-        self._before = {number: signal.signal(number, self._receive) for number in self.SIGNALS}
+        free = [number for number in self.NOTICES if signal.getsignal(number) == signal.SIG_DFL]
+        self._before = {number: signal.signal(number, self._receive) for number in (*self.ORDERS, *free)}
         return self
 
     def __exit__(
@@ -46,11 +56,13 @@ class StopSignal:
             signal.signal(number, signal.SIG_IGN if self.requested() else handler)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.requested():
+        order = number in self.ORDERS
+        if order and self._ordered:
             for one in self.SIGNALS:
                 signal.signal(one, signal.SIG_IGN)
             raise KeyboardInterrupt
-        self.received = signal.Signals(number)
+        self._ordered |= order
+        self.received = self.received or signal.Signals(number)
 
 
 @contextlib.contextmanager

@@ -1,10 +1,13 @@
 """`kdbench run` from the command line, on a grid of seconds."""
 
+import itertools
 import json
 import re
+import shlex
 
 import pytest
 
+from kdbench.execution.deadline import Deadline
 from kdbench.execution.local import Summary, execute
 from kdbench.inputs.errors import UserError
 from tests.cli.support import TINY_GRID, kdbench, tiny_grid
@@ -51,6 +54,24 @@ def test_what_other_processes_trained_is_counted(tmp_path, monkeypatch):
     monkeypatch.setattr("kdbench.cli.training.execute", by_others)
     words = ["--grid", tiny_grid(tmp_path), "--results", tmp_path / "results", "--methods", "student", "--workers", 1]
     assert "2 runs were trained by other processes." in kdbench("run", *words).out
+
+
+def test_it_stops_by_itself_after_a_time_and_goes_on(tmp_path, monkeypatch):
+    asked = itertools.count()
+    monkeypatch.setattr(Deadline, "reached", lambda self: next(asked) > 5)
+    results = tmp_path / "results"
+    words = ["run", "--grid", tiny_grid(tmp_path), "--results", results, "--workers", 1, "--methods", "student"]
+    stopped = kdbench(*words, "--for", "8m")
+    assert stopped.code == 0, stopped.err
+    command = shlex.join(["kdbench", *map(str, words), "--for", "8m"])
+    said = "Stopped after 8m; what is finished is kept and the rest goes on where it was. To go on: "
+    assert f"{said}{command}\n" in stopped.out
+    assert [*results.glob("checkpoints/*.safetensors")] or [*results.glob("records/*.json")]
+    assert kdbench(*words).code == 0 and len([*results.glob("records/*.json")]) == 2
+    # A time that is long enough changes nothing, and nonsense is refused before anything is done.
+    assert "Nothing to train" in kdbench(*words, "--for", "1h30m").out
+    refused = kdbench(*words, "--for", "soon")
+    assert refused.code == 2 and refused.err.startswith("kdbench: --for takes a time such as 30s")
 
 
 def test_a_larger_selection_trains_only_what_is_new(tmp_path):
