@@ -1,17 +1,22 @@
 """One thread, for tensors are small; no deadlines; Triton's interpreter without a GPU; long tests first."""
 
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from kdbench.data import remember
 from kdbench.training.numerics import CUBLAS_WORKSPACE
 
 torch.set_num_threads(1)
 # An example may take as long as a busy machine needs.
 settings.register_profile("kdbench", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("kdbench")
+# What tests find local data to be is of no use to anybody later.
+remember.CACHE = Path(tempfile.mkdtemp(prefix="kdbench-")) / "datasets.json"
 # A test that multiplies without any numerics may come before one that must be deterministic.
 os.environ.setdefault(*CUBLAS_WORKSPACE)
 

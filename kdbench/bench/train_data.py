@@ -6,8 +6,9 @@ from pathlib import Path
 
 import torch
 
-from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, Split, make_dataset
+from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, make_dataset
 from kdbench.data.known import Channels
+from kdbench.data.split import Split
 
 GREY: Channels = (0.5, 0.5, 0.5)
 SPREAD: Channels = (0.25, 0.25, 0.25)

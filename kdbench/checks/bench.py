@@ -12,8 +12,9 @@ from torch.optim.swa_utils import update_bn
 from kdbench.cells import method_params
 from kdbench.data.augment import Augmentation
 from kdbench.data.batches import Batches
-from kdbench.data.dataset import Dataset, Split, make_dataset
+from kdbench.data.dataset import Dataset, make_dataset
 from kdbench.data.seeds import seeded
+from kdbench.data.split import Split
 from kdbench.grid import Pair
 from kdbench.method import Batch, Method
 from kdbench.model import Shapes, place

@@ -13,7 +13,7 @@ from kdbench.cli import options
 
 if TYPE_CHECKING:
     from kdbench.cells import Expansion
-    from kdbench.data.dataset import DatasetSource
+    from kdbench.data.opened import OpenDataset
     from kdbench.registry import Registry
     from kdbench.store.store import Store
 
@@ -23,8 +23,7 @@ class Session:
     """A grid opened on its data set and results folder."""
 
     registry: Registry
-    source: DatasetSource
-    data_dir: Path | None
+    data: OpenDataset
     expansion: Expansion
     store: Store
     imported: dict[str, Path]
@@ -86,13 +85,12 @@ def open_session(
         "command line",
     )
     chosen = load_grid(grid, registry, selection)
-    source = registry.dataset(chosen.dataset)
-    data_dir = data_dir or default_data_dir()
+    data = OpenDataset(registry.dataset(chosen.dataset), data_dir or default_data_dir())
     imported = imported_teachers(teacher or [], registry)
     digests = {architecture: digest for architecture, (digest, _) in imported.items()}
-    expansion = Expansion(chosen, registry, source.info(data_dir), digests)
+    expansion = Expansion(chosen, registry, data.info, digests)
     files = tuple(plugin or ())
-    return Session(registry, source, data_dir, expansion, Store(results), dict(imported.values()), files)
+    return Session(registry, data, expansion, Store(results), dict(imported.values()), files)
 
 
 def with_session(command: Callable[..., None]) -> Callable[..., None]:

@@ -55,6 +55,6 @@ def _predictions(session: Session, results: list[CellResult], device: str) -> li
     from kdbench.report.predictions import Predictor
 
     where = resolve_device(device)
-    dataset = session.source.load(session.data_dir)
+    dataset = session.data.loaded
     shelf = TeacherShelf(session.store, session.registry, dataset, where, session.imported)
     return Predictor(session.store, session.registry, dataset, where, shelf).predictions(results)

@@ -3,12 +3,13 @@
 from kdbench.data.augment import Augmentation
 from kdbench.data.batches import Batches, eval_batches, gather_batch
 from kdbench.data.cifar100 import Cifar100
-from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, Split, make_dataset
+from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, make_dataset
 from kdbench.data.digits import Digits
 from kdbench.data.folder import Folder
 from kdbench.data.holdout import Holdout
 from kdbench.data.lookup import resolve_dataset
 from kdbench.data.parquet import Parquet
+from kdbench.data.split import Split
 
 #: The data sets that come with kdbench.
 BUILTIN_SOURCES: tuple[DatasetSource, ...] = (Digits(), Cifar100(), Folder(), Parquet(), Holdout())

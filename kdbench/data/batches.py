@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kdbench.data.augment import Augmentation
-from kdbench.data.dataset import Dataset, Split
+from kdbench.data.dataset import Dataset
 from kdbench.data.known import Channels
 from kdbench.data.seeds import stream
+from kdbench.data.split import Split
 
 
 class Batches:

@@ -2,48 +2,46 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from kdbench.data.known import Channels, known_by
+from kdbench.data.known import KNOWN, Channels, known_by
+from kdbench.data.resemblance import resemblance
+from kdbench.data.split import Split, content_checksum
 from kdbench.inputs.errors import UserError
 
-
-@dataclass(frozen=True)
-class Split:
-    """Images, uint8 [N, H, W, 3], and labels, int64 [N]."""
-
-    images: Tensor
-    labels: Tensor
-
-    def to(self, device: torch.device) -> Split:
-        """The same split on `device`."""
-        return Split(self.images.to(device), self.labels.to(device))
+#: How many classes a sentence names.
+NAMED = 5
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What is known of a data set without loading it; `input_size` is height and width in pixels."""
+    """What is known of a data set without loading it; `input_size` is height and width in pixels.
+
+    `checksum` is the sha256 of the decoded images and labels of both splits, None where it is not known: it tells data
+    apart, whatever they are called and wherever they lie.
+    """
 
     name: str
     num_classes: int
     input_size: int
     train_size: int
     test_size: int
+    checksum: str | None = None
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A loaded data set; `make_dataset` builds one.
 
-    `mean` and `std` of each channel are on [0, 1]; `checksum` is the sha256 of the decoded images and labels of both
-    splits, so the same data under another path have the same one. Raises `UserError` where a split contradicts `info`.
+    `mean` and `std` of each channel are on [0, 1]; `notes` are sentences on what was read, and on what was not and why.
+    Raises `UserError` where a split contradicts `info`.
     """
 
     info: DatasetInfo
@@ -52,7 +50,13 @@ class Dataset:
     test: Split
     mean: Channels
     std: Channels
-    checksum: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def checksum(self) -> str:
+        """`info.checksum`, which a loaded data set has."""
+        assert self.info.checksum is not None
+        return self.info.checksum
 
     def __post_init__(self) -> None:
         if len(self.classes) != self.info.num_classes:
@@ -79,22 +83,57 @@ class Dataset:
 
 
 def make_dataset(
-    name: str, classes: tuple[str, ...], train: Split, test: Split, statistics: tuple[Channels, Channels] | None = None
+    name: str,
+    classes: tuple[str, ...],
+    train: Split,
+    test: Split,
+    statistics: tuple[Channels, Channels] | None = None,
+    *,
+    own: bool = False,
+    notes: Sequence[str] = (),
 ) -> Dataset:
     """A data set from its two splits.
 
     `statistics` are mean and std of the channels on [0, 1]; they are computed from the training images where not given.
-    Splits that are those of a known data set have its name and its statistics.
-    Raises `UserError` for splits that contradict each other or the classes, and for a channel without any contrast.
+    `own` data are a user's, whose name may be that of other data as well: the checksum's first digits go behind it.
+    Splits that are those of a known data set have its name, its classes and its statistics. `notes` go before what is
+    found here: classes without images, and a likeness to a known data set.
+    Raises `UserError` for splits that contradict each other or the classes, for fewer than two classes, and for a
+    channel without any contrast.
     """
     checksum = content_checksum(train, test)
     if known := known_by(checksum):
-        name, statistics = known.name, known.statistics
-    info = DatasetInfo(name, len(classes), train.images.shape[1], len(train.labels), len(test.labels))
+        name, classes, statistics = known.name, known.classes, known.statistics
+    elif own:
+        name = told_apart(name, checksum)
+    info = DatasetInfo(name, len(classes), train.images.shape[1], len(train.labels), len(test.labels), checksum)
+    if len(classes) < 2:
+        raise UserError(
+            f"data set '{name}' has {len(classes)} class, and two are needed to tell any apart; add another."
+        )
     mean, std = statistics or channel_statistics(train.images)
     if min(std) <= 0:
         raise UserError(f"data set '{name}': a channel of its training images is constant; check how they were made.")
-    return Dataset(info, classes, train, test, mean, std, checksum)
+    dataset = Dataset(info, classes, train, test, mean, std)
+    likeness = None if known else resemblance(train, test, KNOWN)
+    found = ([likeness] if likeness else []) + _empty_classes(classes, train, test)
+    return replace(dataset, notes=(*notes, *found))
+
+
+def told_apart(name: str, checksum: str) -> str:
+    """The name of a user's own data: no other data have it, and no registered data set can."""
+    return f"{name}@{checksum[:8]}"
+
+
+def _empty_classes(classes: Sequence[str], train: Split, test: Split) -> list[str]:
+    """A sentence on each split that lacks images of some classes."""
+    found = []
+    for which, split in (("training", train), ("test", test)):
+        there = torch.bincount(split.labels, minlength=len(classes)).tolist()
+        if empty := [f"{name} (label {label})" for label, name in enumerate(classes) if not there[label]]:
+            more = f" and {len(empty) - NAMED} more" if len(empty) > NAMED else ""
+            found.append(f"classes without a {which} image: {', '.join(empty[:NAMED])}{more}")
+    return found
 
 
 def channel_statistics(images: Tensor) -> tuple[Channels, Channels]:
@@ -118,16 +157,6 @@ def channel_statistics(images: Tensor) -> tuple[Channels, Channels]:
     return (red, green, blue), (std_red, std_green, std_blue)
 
 
-def content_checksum(train: Split, test: Split) -> str:
-    """sha256 over shapes, images and labels of both splits, in hexadecimal."""
-    digest = hashlib.sha256()
-    for split in (train, test):
-        digest.update(repr(tuple(split.images.shape)).encode())
-        digest.update(split.images.contiguous().numpy().data)
-        digest.update(split.labels.numpy().astype("<i8").data)
-    return digest.hexdigest()
-
-
 class DatasetSource(ABC):
     """Where a data set comes from. A plugin registers instances through the hook `kdbench_datasets`."""
 
@@ -136,12 +165,20 @@ class DatasetSource(ABC):
 
     @property
     def label(self) -> str:
-        """What records and tables call the loaded data set; `name`, unless overridden."""
+        """What titles call the data set; `name`, unless overridden."""
         return self.name
 
     @abstractmethod
     def info(self, data_dir: Path | None) -> DatasetInfo:
-        """Name and sizes, without decoding pixels; `data_dir` is the folder of data sets, None for the default one."""
+        """Name and sizes, and the checksum of data that are always the same.
+
+        `data_dir` is the folder of data sets, None for the default one. A user's own data, whose name follows from
+        their content, may have to be decoded.
+        """
+
+    def known(self, data_dir: Path | None) -> DatasetInfo | None:
+        """The same without decoding anything; None where loading alone tells."""
+        return self.info(data_dir)
 
     @abstractmethod
     def load(self, data_dir: Path | None) -> Dataset:

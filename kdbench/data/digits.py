@@ -4,10 +4,19 @@ from pathlib import Path
 
 import torch
 
-from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, Split, make_dataset
+from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, make_dataset
+from kdbench.data.split import Split
 from kdbench.data.stratified import stratified
+from kdbench.inputs.errors import UserError
 
-INFO = DatasetInfo("digits", num_classes=10, input_size=8, train_size=1000, test_size=797)
+INFO = DatasetInfo(
+    "digits",
+    num_classes=10,
+    input_size=8,
+    train_size=1000,
+    test_size=797,
+    checksum="58a253cdc111dfa97b1e1a6ffad54b969347fb064bf236ff237fff17c262e2ef",
+)
 
 
 class Digits(DatasetSource):
@@ -27,12 +36,15 @@ class Digits(DatasetSource):
         images = ((grey * 255 + 8) // 16).to(torch.uint8)[..., None].repeat(1, 1, 1, 3)
         labels = torch.from_numpy(bundle.target).to(torch.int64)
         train, test = (torch.tensor(part) for part in stratified(labels.tolist(), INFO.train_size))
-        return make_dataset(
+        dataset = make_dataset(
             self.name,
             tuple(str(digit) for digit in range(10)),
             Split(images[train], labels[train]),
             Split(images[test], labels[test]),
         )
+        if dataset.checksum != INFO.checksum:
+            raise UserError("scikit-learn's digits are not those that kdbench knows; install another version of it.")
+        return dataset
 
     def locations(self, data_dir: Path | None) -> str:
         return "comes with scikit-learn"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from kdbench.data.dataset import Dataset, DatasetInfo, Split, make_dataset
+from kdbench.data.dataset import Dataset, make_dataset
 from kdbench.data.decode import MAX_BYTES, decode, image_side
 from kdbench.data.local import LocalFolder, check_size, empty_split
+from kdbench.data.split import Split
 from kdbench.inputs.errors import UserError
 
 #: What the folder of test images may be called; the first one that is there counts.
@@ -20,8 +22,10 @@ TEST = ("test", "val", "valid", "validation")
 ANNOTATIONS = Path("val/val_annotations.txt")
 #: Bytes that it may have; Tiny ImageNet's own, of 10,000 images, has 0.4 MB.
 MAX_ANNOTATIONS_BYTES = 2**28
-#: Endings of files that are taken for images, in any case; others are left alone.
+#: Endings of files that are taken for images, in any case; others are left out, and said to be.
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+#: How many endings a sentence names.
+NAMED = 5
 
 Labelled = tuple[Path, int]
 
@@ -36,36 +40,75 @@ class Folder(LocalFolder):
 
     name: str = "folder"
 
-    def info(self, data_dir: Path | None) -> DatasetInfo:
-        classes, train, test = self._splits()
-        return DatasetInfo(self.label, len(classes), _side(train[0][0]), len(train), len(test))
+    def files(self) -> list[Path]:
+        found = self._listing()
+        return [path for path, _ in (*found.train, *found.test)] + found.annotations
 
-    def load(self, data_dir: Path | None) -> Dataset:
-        classes, train, test = self._splits()
-        side = _side(train[0][0])
-        return make_dataset(self.label, classes, _load(train, side), _load(test, side))
+    def read(self) -> Dataset:
+        found = self._listing()
+        side = _side(found.train[0][0])
+        train, test = _load(found.train, side), _load(found.test, side)
+        return make_dataset(self.label, found.classes, train, test, own=True, notes=found.notes)
 
-    def _splits(self) -> tuple[tuple[str, ...], list[Labelled], list[Labelled]]:
-        folder = self.given
-        try:
-            held_out = next((folder / name for name in TEST if (folder / name).is_dir()), None)
-            if held_out is None or not (folder / "train").is_dir():
-                raise UserError(
-                    f"data set '{self.name}': {folder} holds no folder train with one called "
-                    f"{' or '.join(TEST)} beside it; check the path."
-                )
-            classes = tuple(_subfolders(folder / "train"))
-            if not classes:
-                raise UserError(f"{folder / 'train'} has no folder of a class; put each class's images into one.")
-            train = list(_in_classes(folder / "train", classes))
-            annotated = (folder / ANNOTATIONS).is_file()
-            test = list(_annotated(folder, classes) if annotated else _in_classes(held_out, classes))
+    def _listing(self) -> Listing:
         # ValueError: a path that the system cannot even look for.
+        try:
+            return _listing(self.given, self.name)
         except (OSError, ValueError) as error:
             raise UserError(f"the folder of a data set cannot be read: {error!s:.200}; check the path.") from error
-        check_size(f"{folder / 'train'} has", len(train))
-        check_size(f"{folder / ANNOTATIONS.parent if annotated else held_out} has", len(test))
-        return classes, train, test
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a folder holds, nothing of it read: images with their labels, and sentences on what was found."""
+
+    classes: tuple[str, ...]
+    train: list[Labelled]
+    test: list[Labelled]
+    annotations: list[Path]
+    notes: tuple[str, ...]
+
+
+def _listing(folder: Path, spec: str) -> Listing:
+    there = [name for name in TEST if (folder / name).is_dir()]
+    if not there or not (folder / "train").is_dir():
+        raise UserError(
+            f"data set '{spec}': {folder} holds no folder train with one called {' or '.join(TEST)} beside it; check "
+            "the path."
+        )
+    classes = tuple(_subfolders(folder / "train"))
+    if not classes:
+        raise UserError(f"{folder / 'train'} has no folder of a class; put each class's images into one.")
+    if len(classes) == 1:
+        raise UserError(
+            f"{folder / 'train'} has one class only, '{classes[0]}', and nothing can be told apart; put the folder of "
+            "each class directly into train."
+        )
+    left_out: Counter[str] = Counter()
+    train = list(_in_classes(folder / "train", classes, left_out))
+    annotations = [folder / ANNOTATIONS] if (folder / ANNOTATIONS).is_file() else []
+    # Unlabelled test images, as ImageNet and Tiny ImageNet have them, lie in no folder of a class.
+    labelled = [name for name in there if set(_subfolders(folder / name)) & set(classes)]
+    held_out = ANNOTATIONS.parent.name if annotations else (labelled or there)[0]
+    if annotations:
+        test = list(_annotated(annotations[0], classes))
+    else:
+        test = list(_in_classes(folder / held_out, classes, left_out))
+    check_size(f"{folder / 'train'} has", len(train))
+    check_size(f"{folder / held_out} has", len(test))
+    notes = [f"read from {folder}: train for training, {held_out} for testing"]
+    notes += [f"{name} has no folder of a class and is left out" for name in there[: there.index(held_out)]]
+    notes += _told(left_out)
+    return Listing(classes, train, test, annotations, tuple(notes))
+
+
+def _told(left_out: Counter[str]) -> list[str]:
+    """A sentence on the files of classes that are not read."""
+    if not left_out:
+        return []
+    endings = ", ".join(f"{count} {ending or 'without an ending'}" for ending, count in left_out.most_common(NAMED))
+    more = ", …" if len(left_out) > NAMED else ""
+    return [f"{left_out.total()} files in folders of classes are left out ({endings}{more}): no {' '.join(ENDINGS)}"]
 
 
 def _subfolders(folder: Path) -> list[str]:
@@ -81,20 +124,20 @@ def _subfolders(folder: Path) -> list[str]:
     return sorted(names)
 
 
-def _in_classes(split: Path, classes: Sequence[str]) -> Iterator[Labelled]:
-    """Images below a split's folders, each of which must be a class with an image."""
+def _in_classes(split: Path, classes: Sequence[str], left_out: Counter[str]) -> Iterator[Labelled]:
+    """Images below a split's folders, each of which must be a class with an image; `left_out` counts other files."""
     numbers = {name: number for number, name in enumerate(classes)}
     for name in _subfolders(split):
         if name not in numbers:
             raise UserError(f"{split} has a folder '{name}', which train has not; arrange both by the same classes.")
-        images = sorted(_images(split / name), key=lambda path: path.parts)
+        images = sorted(_images(split / name, left_out), key=lambda path: path.parts)
         if not images:
             raise UserError(f"{split / name} has no file that ends in {', '.join(ENDINGS)}; take the folder away.")
         for path in images:
             yield path, numbers[name]
 
 
-def _images(folder: Path) -> Iterator[Path]:
+def _images(folder: Path, left_out: Counter[str]) -> Iterator[Path]:
     """Image files of a class's folder and of those in it, hidden ones apart, in no order."""
 
     def refuse(error: OSError) -> None:
@@ -107,14 +150,17 @@ def _images(folder: Path) -> Iterator[Path]:
             if inner.is_symlink():
                 raise UserError(f"{inner} is a link to a folder within a class; put the folder itself there.")
         for file in files:
-            if file.lower().endswith(ENDINGS) and not file.startswith("."):
+            if file.startswith("."):
+                continue
+            if file.lower().endswith(ENDINGS):
                 yield Path(place, file)
+            else:
+                left_out[Path(file).suffix.lower()] += 1
 
 
-def _annotated(folder: Path, classes: Sequence[str]) -> Iterator[Labelled]:
+def _annotated(path: Path, classes: Sequence[str]) -> Iterator[Labelled]:
     """Tiny ImageNet's validation images, labelled by their file of annotations."""
     numbers = {name: number for number, name in enumerate(classes)}
-    path = folder / ANNOTATIONS
     if (size := path.stat().st_size) > MAX_ANNOTATIONS_BYTES:
         raise UserError(f"{path} has {size:,} bytes, and at most {MAX_ANNOTATIONS_BYTES:,} are read; download it anew.")
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, Split, make_dataset
+from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, make_dataset
+from kdbench.data.remember import State, remember, remembered
+from kdbench.data.split import Split
 from kdbench.data.stratified import stratified
 from kdbench.inputs.errors import UserError
 
@@ -29,14 +31,23 @@ class Holdout(DatasetSource):
         return f"{self._source.label}-holdout"
 
     def info(self, data_dir: Path | None) -> DatasetInfo:
-        return self._held_out(self._source.info(data_dir))
+        return self.known(data_dir) or self.load(data_dir).info
+
+    def known(self, data_dir: Path | None) -> DatasetInfo | None:
+        whole = self._source.known(data_dir)
+        if whole is None:
+            return None
+        held_out = self._held_out(whole)
+        return held_out if whole.checksum is None or not self.available(data_dir) else remembered(_state(whole))
 
     def load(self, data_dir: Path | None) -> Dataset:
         whole = self._source.load(data_dir)
         info = self._held_out(whole.info)
         parts = stratified(whole.train.labels.tolist(), info.train_size)
         train, held = (Split(whole.train.images[part], whole.train.labels[part]) for part in parts)
-        return make_dataset(info.name, whole.classes, train, held, (whole.mean, whole.std))
+        dataset = make_dataset(info.name, whole.classes, train, held, (whole.mean, whole.std), notes=whole.notes)
+        remember(_state(whole.info), dataset.info)
+        return dataset
 
     def locations(self, data_dir: Path | None) -> str:
         if self.source is None:
@@ -55,7 +66,9 @@ class Holdout(DatasetSource):
             raise UserError(
                 f"data set '{info.name}' has {info.train_size} training images; a hold-out needs at least 10."
             )
-        return replace(info, name=self.label, train_size=info.train_size - held, test_size=held)
+        return replace(
+            info, name=f"{info.name}-holdout", train_size=info.train_size - held, test_size=held, checksum=None
+        )
 
     @property
     def _source(self) -> DatasetSource:
@@ -65,3 +78,8 @@ class Holdout(DatasetSource):
 
     def _no_source(self) -> UserError:
         return UserError(f"data set '{self.name}' holds out images of another data set; write {self.name}:NAME.")
+
+
+def _state(whole: DatasetInfo) -> State:
+    """What a hold-out follows from, beside the code."""
+    return State(f"holdout {whole.checksum}", settled=True)

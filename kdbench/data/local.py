@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kdbench.data.dataset import DatasetSource
+from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource
+from kdbench.data.remember import State, remember, remembered, state_of
 from kdbench.inputs.errors import UserError
 
 #: Images that a split may have, and bytes that it may take decoded.
@@ -29,6 +31,36 @@ class LocalFolder(DatasetSource):
         # `..` is taken out by its letters, so that a link to a folder keeps the link's name.
         folder = Path(os.path.normpath(Path(argument).expanduser().absolute()))
         return replace(self, name=f"{self.name}:{argument}", folder=folder)
+
+    @abstractmethod
+    def files(self) -> list[Path]:
+        """The files that images and labels are read from. Raises `UserError` for a layout that it does not know."""
+
+    @abstractmethod
+    def read(self) -> Dataset:
+        """The data set out of these files."""
+
+    def info(self, data_dir: Path | None) -> DatasetInfo:
+        return self.known(data_dir) or self.load(data_dir).info
+
+    def known(self, data_dir: Path | None) -> DatasetInfo | None:
+        return remembered(self._state())
+
+    def load(self, data_dir: Path | None) -> Dataset:
+        before = self._state()
+        dataset = self.read()
+        if self._state() == before:
+            remember(before, dataset.info)
+        return dataset
+
+    def _state(self) -> State:
+        files = self.files()
+        try:
+            return state_of(self.name.partition(":")[0], files)
+        except OSError as error:
+            raise UserError(
+                f"{error.filename!s:.300} cannot be read ({error.strerror}); mend it or take it away."
+            ) from error
 
     @property
     def label(self) -> str:

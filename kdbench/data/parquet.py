@@ -2,85 +2,88 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from kdbench.data.dataset import Dataset, DatasetInfo, Split, make_dataset
+from kdbench.data.dataset import Dataset, make_dataset
 from kdbench.data.local import LocalFolder, check_size, empty_split
-from kdbench.data.shard import Shard, open_shard
+from kdbench.data.parquet_files import find_files
+from kdbench.data.shard import NoLabels, Shard, open_shard
+from kdbench.data.split import Split
 from kdbench.inputs.errors import UserError
-
-#: Files that a split may have.
-MAX_FILES = 10_000
-#: How a file says that it is one of several.
-PART = re.compile(r"-\d+-of-(\d+)")
 
 
 @dataclass(frozen=True)
 class Parquet(LocalFolder):
-    """The files `train*.parquet` and `test*.parquet` (or `valid*.parquet`) of a folder or of its subfolder `data`.
+    """The files `train*.parquet` and `test*.parquet` (or `validation*`, `valid*`, `val*`) of a folder, of its subfolder
+    `data` or of its only configuration, or the files in folders of these names.
 
     Columns: `image` or `img`, a struct with encoded `bytes`; `label` or `fine_label`, an integer. Class names are those
-    of Hugging Face's schema metadata, or the numbers.
+    of Hugging Face's schema metadata, or the numbers. Test images without labels are passed over for validation ones.
     """
 
     name: str = "parquet"
 
-    def info(self, data_dir: Path | None) -> DatasetInfo:
-        train, test = self._splits()
-        classes, side = _class_names(train, test), train[0].first_side()
-        train_size, test_size = (sum(shard.rows for shard in shards) for shards in (train, test))
-        return DatasetInfo(self.label, len(classes), side, train_size, test_size)
+    def files(self) -> list[Path]:
+        found = find_files(self.given, self.name)
+        return [*found.train, *(path for paths in found.held_out.values() for path in paths)]
 
-    def load(self, data_dir: Path | None) -> Dataset:
-        train, test = self._splits()
-        classes, side = _class_names(train, test), train[0].first_side()
-        return make_dataset(self.label, classes, _load(train, len(classes), side), _load(test, len(classes), side))
-
-    def _splits(self) -> tuple[list[Shard], list[Shard]]:
-        for place in (self.given, self.given / "data"):
-            train, test = _files(place, "train"), _files(place, "test") or _files(place, "valid")
-            if train and test:
-                return _shards(train), _shards(test)
-        raise UserError(
-            f"data set '{self.name}': {self.given} and its subfolder data hold no train*.parquet with a test*.parquet "
-            f"or valid*.parquet beside it; check the path."
-        )
+    def read(self) -> Dataset:
+        found = read_parquet(self.given, self.name)
+        return make_dataset(self.label, found.classes, found.train, found.test, own=True, notes=found.notes)
 
 
-def _files(folder: Path, name: str) -> list[Path]:
-    try:
-        return sorted(folder.glob(f"{name}*.parquet"))
-    # A path that the system cannot even look for.
-    except (OSError, ValueError) as error:
-        raise UserError(f"the folder of a data set cannot be read: {error!s:.200}; check the path.") from error
+@dataclass(frozen=True)
+class Read:
+    """What a folder of parquet files holds."""
+
+    classes: tuple[str, ...]
+    train: Split
+    test: Split
+    notes: tuple[str, ...]
+
+
+def read_parquet(folder: Path, spec: str) -> Read:
+    """Both splits of a folder; `spec` is what the user called it. Raises `UserError` for whatever cannot be read."""
+    files = find_files(folder, spec)
+    train = _shards(files.train)
+    held_out, test, unlabelled = _labelled(files.held_out)
+    classes, side = _class_names(train, test), train[0].first_side()
+    of_test = files.held_out[held_out]
+    notes = [f"read from {files.place}: {_named(files.train)} for training, {_named(of_test)} for testing", *unlabelled]
+    return Read(classes, _load(train, len(classes), side), _load(test, len(classes), side), tuple(notes))
+
+
+def _labelled(held_out: dict[str, list[Path]]) -> tuple[str, list[Shard], list[str]]:
+    """Name and files of the first held-out split that has labels, and a sentence on each that has none."""
+    unlabelled: list[str] = []
+    for name, paths in held_out.items():
+        try:
+            shards = _shards(paths)
+        except NoLabels:
+            unlabelled.append(f"{paths[0].name} has no labels and is left out")
+            continue
+        if any(int(labels.max()) >= 0 for shard in shards for labels in shard.label_chunks(empty=-1) if len(labels)):
+            return name, shards, unlabelled
+        unlabelled.append(f"{paths[0].name} has no label from 0 and is left out")
+    first = next(iter(held_out.values()))[0]
+    raise UserError(
+        f"{first.parent}: no held-out images have labels ({'; '.join(unlabelled)}); put a labelled split there, "
+        "such as validation*.parquet."
+    )
+
+
+def _named(paths: Sequence[Path]) -> str:
+    return paths[0].name if len(paths) == 1 else f"{paths[0].name} and {len(paths) - 1} more"
 
 
 def _shards(paths: list[Path]) -> list[Shard]:
-    if len(paths) > MAX_FILES:
-        raise UserError(f"{paths[0]} and its like are {len(paths):,} files; a split may have {MAX_FILES:,}; join some.")
-    _check_whole(paths)
     shards = [open_shard(path) for path in paths]
     check_size(f"{paths[0]} and its like have", sum(shard.rows for shard in shards))
     return [shard for shard in shards if shard.rows]
-
-
-def _check_whole(paths: list[Path]) -> None:
-    """Refuse a download that ended early: what is left of a split would train without a word."""
-    there: Counter[tuple[str, int]] = Counter()
-    for path in paths:
-        if part := PART.search(path.name):
-            there[path.name[: part.start()], int(part[1])] += 1
-    for (name, count), found in there.items():
-        if found < count:
-            raise UserError(
-                f"{paths[0].parent} has {found} of the {count} files {name}-…-of-{count:05}; download the others, or "
-                "rename those that are there if no more are wanted."
-            )
 
 
 def _class_names(train: list[Shard], test: list[Shard]) -> tuple[str, ...]:

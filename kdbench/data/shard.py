@@ -24,6 +24,10 @@ MAX_GROUP_BYTES = 2**30
 CHUNK, CHUNK_BYTES = 1024, 2**29
 
 
+class NoLabels(UserError):
+    """A file without a column of labels."""
+
+
 @dataclass(frozen=True)
 class Shard:
     """One file, and the names of its two columns."""
@@ -49,10 +53,10 @@ class Shard:
             if seen != self.rows:
                 raise OSError(f"its footer counts {self.rows} rows, but it has {seen}")
 
-    def label_chunks(self) -> Iterator[NDArray[Any]]:
-        """The labels, in parts."""
+    def label_chunks(self, empty: int | None = None) -> Iterator[NDArray[Any]]:
+        """The labels, in parts; `empty` stands for those that are not there, which are refused without it."""
         for batch in self.column_batches([self.label]):
-            yield self._labels(batch)
+            yield self._labels(batch, empty)
 
     def first_side(self) -> int:
         """Height and width of the first image, from its header."""
@@ -80,9 +84,11 @@ class Shard:
                     raise self._bad_image(row, str(error)) from error
             start += len(chunk)
 
-    def _labels(self, batch: Any) -> NDArray[Any]:
+    def _labels(self, batch: Any, empty: int | None = None) -> NDArray[Any]:
         column = batch.column(self.label)
-        if column.null_count:
+        if column.null_count and empty is not None:
+            column = column.fill_null(empty)
+        elif column.null_count:
             raise UserError(f"{self.path}: column '{self.label}' has empty labels; leave those rows out.")
         labels: NDArray[Any] = column.to_numpy(zero_copy_only=False)
         return labels
@@ -104,7 +110,8 @@ def open_shard(path: Path) -> Shard:
             f"{path} has a column of {largest:,} bytes in one row group, and at most {MAX_GROUP_BYTES:,} are read; "
             "write it with smaller row groups."
         )
-    image, label = (_column(path, schema.names, wanted) for wanted in (("image", "img"), ("label", "fine_label")))
+    image = _column(path, schema.names, ("image", "img"), UserError)
+    label = _column(path, schema.names, ("label", "fine_label"), NoLabels)
     kind = schema.field(image).type
     fields = {field.name: field.type for field in kind} if pa.types.is_struct(kind) else {}
     if fields.get("bytes") not in (pa.binary(), pa.large_binary()):
@@ -123,12 +130,12 @@ def _largest_column(metadata: Any) -> int:
     return max(sizes, default=0)
 
 
-def _column(path: Path, present: list[str], wanted: tuple[str, str]) -> str:
+def _column(path: Path, present: list[str], wanted: tuple[str, str], lacking: type[UserError]) -> str:
     for name in wanted:
         if name in present:
             return name
     columns = ", ".join(present) or "none"
-    raise UserError(f"{path} has no column '{wanted[0]}' or '{wanted[1]}' among: {columns}; rename the right one.")
+    raise lacking(f"{path} has no column '{wanted[0]}' or '{wanted[1]}' among: {columns}; rename the right one.")
 
 
 def _names(path: Path, metadata: dict[bytes, bytes], label: str) -> tuple[str, ...] | None:

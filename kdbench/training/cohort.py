@@ -12,7 +12,8 @@ from typing import NoReturn, Protocol
 import torch
 
 from kdbench.data.batches import Batches
-from kdbench.data.dataset import Dataset, Split
+from kdbench.data.dataset import Dataset
+from kdbench.data.split import Split
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.places import describe, exits_refused, homes
 from kdbench.method import Method

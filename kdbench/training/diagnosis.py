@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from kdbench.data.batches import eval_batches
-from kdbench.data.dataset import Dataset, Split
+from kdbench.data.dataset import Dataset
+from kdbench.data.split import Split
 from kdbench.method import Batch, Method
 from kdbench.model import Outputs
 from kdbench.training.evaluation import EVAL_BATCH

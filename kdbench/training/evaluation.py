@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from kdbench.data.batches import eval_batches
-from kdbench.data.dataset import Dataset, Split
+from kdbench.data.dataset import Dataset
+from kdbench.data.split import Split
 from kdbench.training.numerics import autocast
 
 #: Fixed, so that a result does not depend on what else is trained.

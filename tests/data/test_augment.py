@@ -57,7 +57,7 @@ def drawn_crops(padding: int, flip: bool = True) -> torch.Tensor:
     """Index, top, left and flip, [4, N], of three epochs of 20,000 images."""
     split = Split(torch.zeros(20_000, 1, 1, 3, dtype=torch.uint8), torch.zeros(20_000, dtype=torch.int64))
     augmentation = Augmentation(crop_padding=padding, flip=flip)
-    blank = make_dataset("blank", ("only",), split, split, (MEAN, STD))
+    blank = make_dataset("blank", ("one", "other"), split, split, (MEAN, STD))
     batches = Batches(blank, augmentation=augmentation, batch_size=20_000, seed=0, device=torch.device("cpu"))
     epochs = []
     for epoch in range(3):

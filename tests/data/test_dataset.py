@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdbench.data import BUILTIN_SOURCES, DatasetSource, Split, make_dataset, resolve_dataset
-from kdbench.data.dataset import channel_statistics, content_checksum, data_root
+from kdbench.data.dataset import channel_statistics, data_root
+from kdbench.data.split import content_checksum
 from kdbench.inputs.errors import UserError
 from tests.data.support import random_split
 

@@ -7,7 +7,8 @@ import torch
 
 from kdbench.cells import Expansion
 from kdbench.data.augment import Augmentation
-from kdbench.data.dataset import Dataset, Split, make_dataset
+from kdbench.data.dataset import Dataset, make_dataset
+from kdbench.data.split import Split
 from kdbench.execution.options import Options
 from kdbench.execution.trainer import Trainer
 from kdbench.grid import Grid, Row, Table

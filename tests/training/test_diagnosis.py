@@ -2,7 +2,8 @@
 
 import torch
 
-from kdbench.data.dataset import Dataset, DatasetInfo, Split
+from kdbench.data.dataset import Dataset, DatasetInfo
+from kdbench.data.split import Split
 from kdbench.plugins import load_plugins
 from kdbench.supervised import Supervised
 from kdbench.training import cohort
@@ -13,7 +14,7 @@ from tests.training.support import runs, train
 def dataset(size):
     split = Split(torch.zeros(size, 2, 2, 3, dtype=torch.uint8), torch.zeros(size, dtype=torch.int64))
     info = DatasetInfo("made up", 1, 2, size, size)
-    return Dataset(info, ("only",), split, split, (0.5,) * 3, (0.5,) * 3, "")
+    return Dataset(info, ("only",), split, split, (0.5,) * 3, (0.5,) * 3)
 
 
 def test_the_probe_is_one_batch_spread_over_the_training_set():

@@ -1,0 +1,91 @@
+"""What local data were found to be, remembered by the state of their files: reading commands need not decode again.
+
+Kept in `~/.cache/kdbench/datasets.json`, which may be removed at any time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from kdbench.data.dataset import DatasetInfo
+from kdbench.store.files import NotWritten, write_atomically
+
+CACHE = Path("~/.cache/kdbench/datasets.json")
+#: Changes when the same files are read otherwise.
+READING = 1
+#: How many are remembered, the latest ones.
+MOST = 256
+#: Seconds after which a file's times can be trusted to change when it is written again.
+SETTLED = 2.0
+_INFOS = TypeAdapter(dict[str, DatasetInfo])
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """The files that data are read from, as they are now: `digest` changes whenever one of them does.
+
+    `settled` says whether none was written so lately that another write might leave its times as they are.
+    """
+
+    digest: str
+    settled: bool
+
+
+def state_of(kind: str, paths: Iterable[Path]) -> State:
+    """The state of files that a source of that kind reads: place, size, times and number, and what decodes them.
+
+    Raises `OSError` for a file that is not there.
+    """
+    digest = hashlib.sha256(f"{READING} {kind} {_version('pillow')} {_version('pyarrow')}".encode())
+    latest = 0.0
+    for path in paths:
+        found = os.stat(path)  # noqa: PTH116  (there may be a hundred thousand)
+        # Who writes into a file may set its times back, but not the time of its change.
+        told = (str(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+        digest.update(repr(told).encode(errors="surrogateescape"))
+        latest = max(latest, found.st_ctime)
+    return State(digest.hexdigest(), latest < time.time() - SETTLED)
+
+
+def remembered(state: State) -> DatasetInfo | None:
+    """What data in that state are, if it was found out before."""
+    return _kept().get(state.digest)
+
+
+def remember(state: State, info: DatasetInfo) -> None:
+    """Keep it, if it can be trusted. Where no home can be written, as in many containers, the data are read again."""
+    if not state.settled:
+        return
+    # Read again: another process may have kept something else meanwhile.
+    kept = {key: value for key, value in _kept().items() if key != state.digest} | {state.digest: info}
+    latest = dict(list(kept.items())[-MOST:])
+    data = json.dumps({key: dataclasses.asdict(value) for key, value in latest.items()}, indent=1)
+    try:
+        write_atomically(CACHE.expanduser(), data.encode())
+    except (NotWritten, RuntimeError) as refused:
+        logging.getLogger(__name__).warning("%s; the next command reads the data anew", refused)
+
+
+def _kept() -> dict[str, DatasetInfo]:
+    try:
+        return _INFOS.validate_json(CACHE.expanduser().read_bytes())
+    # RuntimeError: no home.
+    except (OSError, ValueError, RuntimeError):
+        return {}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"
