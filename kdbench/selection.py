@@ -100,7 +100,9 @@ def _select(grid: Grid, selection: Selection, registry: Registry) -> Grid:
     tables = tuple(table.model_copy(update={"rows": tuple(_rows(table, selection))}) for table in tables)
     if selection.dataset and selection.dataset != grid.dataset:
         # A table that reprints a paper's says itself where it was measured.
-        label = registry.dataset(selection.dataset).label
+        source = registry.dataset(selection.dataset)
+        # A folder that is called as a registered data set is not that one.
+        label = source.name if source.label in registry.usable("dataset") else source.label
         tables = tuple(table if table.paper else _elsewhere(table, label) for table in tables)
     return grid.model_copy(
         update={

@@ -104,7 +104,7 @@ def _train(bench: Bench, device: str, workers: int, plugins: list[Path], importe
         command=command_line(),
         plugin_files=tuple(plugins),
         dataset_spec=bench.expansion.grid.dataset,
-        data_dir=bench.data_dir,
+        data_dir=bench.data.data_dir,
         imported=imported,
     )
     say = Terminal(stderr=True)

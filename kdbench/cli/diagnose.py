@@ -38,6 +38,7 @@ def diagnose(
     import torch
 
     from kdbench.cli.values import imported_teachers, registry_with
+    from kdbench.data.dataset import called
     from kdbench.environment.device import resolve_device
     from kdbench.execution.reopen import reopen
     from kdbench.report.figures.samples import draw
@@ -63,6 +64,11 @@ def diagnose(
         )
     if not diagnoses(method_of(record.run, registry)[0]):
         raise UserError(f"method '{record.run.method}' tells nothing of single samples (it has no `diagnose`).")
+    if not dataset and called(record.run.dataset) != record.run.dataset:
+        raise UserError(
+            f"run '{run_id}' was trained on {record.run.dataset}, data of somebody's own; say where they lie now, as "
+            "in --dataset folder:DIR."
+        )
     loaded = registry.dataset(dataset or record.run.dataset).load(data_dir)
     files = dict(imported_teachers(teacher or [], registry).values())
     where = resolve_device(device)

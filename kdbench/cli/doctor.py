@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import platform
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kdbench.cli.options import RESULTS, DataDirOption, JsonOption, PluginOption, ResultsOption
+from kdbench.cli.options import RESULTS, DataDirOption, DatasetOption, JsonOption, PluginOption, ResultsOption
+
+if TYPE_CHECKING:
+    from kdbench.data.dataset import Dataset
 
 
 def doctor(
     data_dir: DataDirOption = None,
     results: ResultsOption = RESULTS,
     plugin: PluginOption = None,
+    dataset: DatasetOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Print what kdbench finds on this machine."""
-    found = examine(data_dir, results, plugin or [])
+    """Print what kdbench finds on this machine, and with --dataset what training would read of that data set."""
+    found = examine(data_dir, results, plugin or [], dataset)
     print(json.dumps(found, indent=1, ensure_ascii=False) if as_json else _text(found))
 
 
-def examine(data_dir: Path | None, results: Path, plugins: list[Path]) -> dict[str, Any]:
+def examine(data_dir: Path | None, results: Path, plugins: list[Path], dataset: str = "") -> dict[str, Any]:
     """Everything `kdbench doctor` prints, as plain data."""
     import torch
 
@@ -47,7 +52,15 @@ def examine(data_dir: Path | None, results: Path, plugins: list[Path]) -> dict[s
         ],
         "problems": registry.problems,
         "results": _results(results),
+        "read": _read(registry.dataset(dataset).load(data_dir)) if dataset else None,
     }
+
+
+def _read(dataset: Dataset) -> dict[str, Any]:
+    """What a data set holds: its name, sizes, checksum and classes, and sentences on how it was read."""
+    from kdbench.data.told import told
+
+    return {**dataclasses.asdict(dataset.info), "classes": list(dataset.classes), "told": told(dataset)}
 
 
 def _results(folder: Path) -> dict[str, Any]:
@@ -70,6 +83,7 @@ def _text(found: dict[str, Any]) -> str:
     lines += [f"cuda:{index}: {gpu}" for index, gpu in enumerate(found["gpus"])]
     lines += [] if found["gpu_usable"] else ["cuda: no GPU that torch can use"]
     lines += [f"data set {name}: {where}" for name, where in found["datasets"].items()]
+    lines += found["read"]["told"] if found["read"] else []
     for plugin in found["plugins"]:
         fine = f"fine, {plugin['registered']} things registered"
         lines.append(f"plugin {plugin['name']}: {plugin['error'] or fine}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import typer
@@ -9,6 +11,7 @@ import typer
 from kdbench.cells import distinct
 from kdbench.cli.options import RESULTS
 from kdbench.cli.session import Session
+from kdbench.data.dataset import called
 from kdbench.execution.plan import Plan, make_plan
 from kdbench.execution.staleness import Present
 from kdbench.inputs.errors import UserError
@@ -20,9 +23,12 @@ NAMED = 3
 
 
 def plan_of(session: Session, data_sha256: str | None = None) -> Plan:
-    """The plan of the session's grid against its results folder."""
+    """The plan of the session's grid against its results folder.
+
+    `data_sha256` is that of the loaded data; what is known of data that were not loaded is compared without it.
+    """
     runs = distinct(run for cell in session.expansion.cells for run in cell.runs)
-    return make_plan(runs, session.store, Present(session.registry, data_sha256))
+    return make_plan(runs, session.store, Present(session.registry, data_sha256 or session.data.info.checksum))
 
 
 def existing_store(results: Path) -> Store:
@@ -51,6 +57,8 @@ def readable_records(session: Session, keep_stale: bool) -> dict[str, Record]:
             "" if keep_stale else "; show them with --keep stale, or train them again with `kdbench run --rerun stale`"
         )
         typer.echo(f"kdbench: warning: {describe_stale(stale)}: {what}{hint}.", err=True)
+    if others := _of_other_data(session, found.records.values()):
+        typer.echo(f"kdbench: warning: {others}", err=True)
     shown = {run_id: record for run_id, record in found.records.items() if keep_stale or run_id not in stale}
     of_grid = [run.id for cell in session.expansion.cells for run in cell.runs if run.id in shown]
     if len(unlike := {shown[run_id].data_sha256: run_id for run_id in of_grid}) > 1:
@@ -60,6 +68,20 @@ def readable_records(session: Session, keep_stale: bool) -> dict[str, Record]:
             err=True,
         )
     return shown
+
+
+def _of_other_data(session: Session, records: Iterable[Record]) -> str | None:
+    """A sentence on results of other data that are called as the session's are; None where there are none."""
+    mine = session.data.info.name
+    names = Counter(record.run.dataset for record in records)
+    others = {name: count for name, count in names.items() if name != mine and called(name) == called(mine)}
+    if not others:
+        return None
+    counted = ", ".join(f"{count} of {name}" for name, count in sorted(others.items()))
+    return (
+        f"{session.store.root} also holds results of other data called '{called(mine)}' ({counted}); yours are {mine}, "
+        "and the others are left out."
+    )
 
 
 def describe_stale(stale: dict[str, str]) -> str:

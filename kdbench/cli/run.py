@@ -83,7 +83,7 @@ def run(
         command=command_line(),
         plugin_files=session.plugin_files,
         dataset_spec=session.expansion.grid.dataset,
-        data_dir=session.data_dir,
+        data_dir=session.data.data_dir,
         imported=session.imported,
         keep_final=keep_final,
         lanes=lanes,

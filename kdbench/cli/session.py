@@ -58,6 +58,7 @@ def open_session(
         seeds_of,
         words,
     )
+    from kdbench.data.opened import OpenDataset
     from kdbench.inputs.errors import UserError
     from kdbench.inputs.validation import validated
     from kdbench.selection import Selection, load_grid

@@ -37,6 +37,8 @@ def train(
     from kdbench.cli.planned import milestone_warning
     from kdbench.cli.progress import PlainProgress, ending
     from kdbench.cli.values import parse_settings, registry_with
+    from kdbench.data.opened import OpenDataset
+    from kdbench.data.told import told
     from kdbench.environment.commit import command_line
     from kdbench.environment.device import resolve_device
     from kdbench.execution.interrupt import StopSignal
@@ -50,13 +52,13 @@ def train(
 
     registry = registry_with(plugin)
     network = registry.architecture(architecture)
-    source = registry.dataset(dataset)
+    data = OpenDataset(registry.dataset(dataset), data_dir)
     overrides, params = parse_settings(settings or [])
     if params:
         raise UserError("a teacher is trained without a method; `--set` takes only recipe.KEY=VALUE here.")
     run = Run(
         role="teacher",
-        dataset=source.info(data_dir).name,
+        dataset=data.info.name,
         teacher=None,
         student=network.name,
         method="supervised",
@@ -68,17 +70,18 @@ def train(
     record = store.record(run.id)
     if record and record.status == "done":
         print(f"{run.title} is trained: {record.top1_last:.2f} %, {store.weights_path(run.id)}")
-        if why := Present(registry).why_stale(run, record.basis, {}):
+        if why := Present(registry, data.info.checksum).why_stale(run, record.basis, {}):
             print(f"it is stale, since {why}; `kdbench run --rerun stale` trains it again")
         return
     chosen = resolve_device(device)
-    loaded = source.load(data_dir)
     say = Terminal()
+    for line in told(data.loaded):
+        say.print(line)
     if warning := milestone_warning(run.recipe):
         say.print(warning)
     with StopSignal() as stop, registry.observing(PlainProgress(say, run.recipe.epochs, registry)):
         how = Options(device=chosen, command=command_line())
-        summary = execute(Plan([run], {}, []), store, registry, loaded, how, stop.requested, say.print)
+        summary = execute(Plan([run], {}, []), store, registry, data.loaded, how, stop.requested, say.print)
     if summary.interrupted:
         say.print("Stopped; give the same command again to go on.")
         raise typer.Exit(stop.exit_code)

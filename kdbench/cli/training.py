@@ -18,6 +18,7 @@ from kdbench.cli.report import write_report
 from kdbench.cli.session import Session
 from kdbench.cli.terminal import screen_width
 from kdbench.data.dataset import Dataset
+from kdbench.data.told import told
 from kdbench.environment.device import describe_device
 from kdbench.execution.deadline import Deadline
 from kdbench.execution.footprint import Footprint
@@ -52,10 +53,12 @@ def train_grid(
     code of a training that was stopped or had failures.
     """
     say = Terminal(stderr=as_json)
-    loaded = session.source.load(session.data_dir) if session.source.available(session.data_dir) else None
     # What keeps the tables from being read is said before training, not after it.
     session.store.find()
-    plan = _sound_plan(session, loaded.checksum if loaded else None, rerun, keep, say)
+    data_sha256 = session.data.info.checksum
+    if data_sha256 is None and session.data.available:
+        data_sha256 = session.data.loaded.checksum
+    plan = _sound_plan(session, data_sha256, rerun, keep, say)
     say.print(situation(plan))
     stop, limit, summary = StopSignal(), FailureLimit(max_failures), Summary()
 
@@ -64,7 +67,7 @@ def train_grid(
 
     observers = [make_tracker(name, session.store.root) for name in trackers]
     if plan.pending:
-        loaded = loaded or session.source.load(session.data_dir)
+        loaded = session.data.loaded
         with stop, session.registry.observing(limit, *observers):
             summary = _train(session, plan, loaded, how, stop_requested, say)
     _print_results(session, as_json, keep == "stale")
@@ -80,7 +83,7 @@ def _train(
     session: Session, plan: Plan, dataset: Dataset, how: Options, stop_requested: Callable[[], bool], say: Terminal
 ) -> Summary:
     """Say what will be done, refuse what cannot be, and do it under a display of its progress."""
-    for line in resolved(session, plan):
+    for line in (*told(dataset), *resolved(session, plan)):
         say.print(line)
     say.print(f"device: {describe_device(how.device)}; {exactness(how.device, how.deterministic)}")
     shelf = TeacherShelf(session.store, session.registry, dataset, how.device, how.imported)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ from kdbench.data.resemblance import resemblance
 from kdbench.data.split import Split, content_checksum
 from kdbench.inputs.errors import UserError
 
+#: What tells data of one name apart.
+_DIGITS = re.compile(r"@[0-9a-f]{8}")
 #: How many classes a sentence names.
 NAMED = 5
 
@@ -123,6 +126,11 @@ def make_dataset(
 def told_apart(name: str, checksum: str) -> str:
     """The name of a user's own data: no other data have it, and no registered data set can."""
     return f"{name}@{checksum[:8]}"
+
+
+def called(name: str) -> str:
+    """A data set's name without what `told_apart` put behind it: others may be called so too."""
+    return _DIGITS.sub("", name)
 
 
 def _empty_classes(classes: Sequence[str], train: Split, test: Split) -> list[str]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdbench.cells import Cell, Expansion, method_params
-from kdbench.data.dataset import DatasetSource
+from kdbench.data.dataset import DatasetInfo
+from kdbench.data.opened import OpenDataset
 from kdbench.execution.local import Summary, execute
 from kdbench.execution.options import Options
 from kdbench.execution.plan import Plan, make_plan
@@ -24,8 +25,7 @@ class Bench:
 
     baseline: Baseline
     registry: Registry
-    source: DatasetSource
-    data_dir: Path | None
+    data: OpenDataset
     expansion: Expansion
     store: Store
 
@@ -39,7 +39,7 @@ class Bench:
         """What the results folder holds of the baseline's cells, and what it lacks."""
         wanted = {cell.key for cell in self.baseline.cells}
         runs = (run for key, cell in self.cells.items() if key in wanted for run in cell.runs)
-        return make_plan(runs, self.store, Present(self.registry))
+        return make_plan(runs, self.store, Present(self.registry, self.data.info.checksum))
 
 
 def open_bench(
@@ -55,7 +55,7 @@ def open_bench(
     """Expand a baseline's grid again, on `seeds` if any are given; `dataset` is where the same data now lie.
 
     `imported` are (architecture, sha256) of teachers whose weights are at hand. Raises `UserError` if the baseline
-    needs other ones, or names what is not installed.
+    needs other ones, names what is not installed, or was measured on other data.
     """
     digests = dict(imported)
     if digests != baseline.imported:
@@ -66,9 +66,19 @@ def open_bench(
         )
     changes = {"seeds": tuple(seeds) or baseline.grid.seeds, "dataset": dataset or baseline.grid.dataset}
     grid = baseline.grid.model_copy(update=changes)
-    source = registry.dataset(grid.dataset)
-    expansion = Expansion(grid, registry, source.info(data_dir), digests)
-    return Bench(baseline, registry, source, data_dir, expansion, Store(results))
+    data = OpenDataset(registry.dataset(grid.dataset), data_dir)
+    if data.info.checksum is not None:
+        _refuse_other_data(data.info, baseline)
+    return Bench(baseline, registry, data, Expansion(grid, registry, data.info, digests), Store(results))
+
+
+def _refuse_other_data(info: DatasetInfo, baseline: Baseline) -> None:
+    if info.checksum != baseline.data_sha256:
+        raise UserError(
+            f"data set '{info.name}' is not the baseline's ({str(info.checksum)[:12]}, not "
+            f"{baseline.data_sha256[:12]}), so nothing can be compared; give the data that it was measured on, or make "
+            "a new baseline."
+        )
 
 
 def refuse_stale(bench: Bench) -> None:
@@ -88,12 +98,8 @@ def train(bench: Bench, plan: Plan, options: Options, stop_requested: Callable[[
     """Train what the plan lacks, its teachers first. Raises `UserError` where the data are not the baseline's."""
     if not plan.pending:
         return Summary()
-    dataset, expected = bench.source.load(bench.data_dir), bench.baseline.data_sha256
-    if dataset.checksum != expected:
-        raise UserError(
-            f"data set '{dataset.info.name}' is not the baseline's ({dataset.checksum[:12]}, not {expected[:12]}), so "
-            "nothing was trained; give the data that it was measured on, or make a new baseline."
-        )
+    dataset = bench.data.loaded
+    _refuse_other_data(dataset.info, bench.baseline)
     return execute(plan, bench.store, bench.registry, dataset, options, stop_requested)
 
 

@@ -122,7 +122,7 @@ def test_other_data_are_2(folder):
         Store(folder / "c").write(record(run, 92.0, basis=present_basis(run, "e" * 64)))
     result = kdbench("compare", folder / "a", folder / "c")
     assert result.code == 2
-    assert "B's kd resnet14→resnet8 on digits was made on other data than A's (eeeeeeeeeeee, not d" in result.err
+    assert "B's kd resnet14→resnet8 on digits was made on other data than A's (eeeeeeeeeeee, not 58a" in result.err
 
 
 def test_other_data_in_one_folder_are_2(folder):

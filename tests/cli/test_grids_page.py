@@ -58,7 +58,7 @@ def test_the_images_that_the_page_writes_load_as_it_says(files):
     runpy.run_path("write_images.py", run_name="__main__")
     dataset = Parquet().with_argument("my_images").load(None)
     info = dataset.info
-    assert (info.name, info.num_classes, info.input_size) == ("my_images", 5, 32)
+    assert (info.name, info.num_classes, info.input_size) == ("my_images@2d9e8158", 5, 32)
     assert (info.train_size, info.test_size) == (200, 50)
     assert dataset.classes == ("0", "1", "2", "3", "4") and dataset.train.labels[:6].tolist() == [0, 1, 2, 3, 4, 0]
 

@@ -45,7 +45,7 @@ def record(run: Run, top1: float, status: str = "done", **changes: object) -> Re
         "curve": (Epoch(epoch=1, lr=0.1, loss=1.0, terms={}, test_top1=top1, test_loss=1.0),) if done else (),
         "failure": None if done else Failure(reason="made up", epoch=1),
         "weights_sha256": hashlib.sha256(f"{run.id} {top1}".encode()).hexdigest() if done else None,
-        "basis": present_basis(run, "d" * 64),
+        "basis": present_basis(run),
         "source": Source(module="made.up", distribution="kdbench", version="0", sha256="5" * 64),
         "cost": Cost(
             train_seconds=10.0 + run.seed,

@@ -4,13 +4,11 @@ import json
 from xml.etree import ElementTree
 
 import pytest
-import torch
 
-from kdbench.execution.options import Options
 from kdbench.gate.baseline import read_baseline
 from kdbench.gate.check import check
 from kdbench.gate.junit import junit
-from kdbench.gate.rerun import open_bench, refuse_stale, train
+from kdbench.gate.rerun import open_bench, refuse_stale
 from kdbench.gate.text import text
 from kdbench.inputs.errors import UserError
 from kdbench.plugins import load_plugins
@@ -115,15 +113,15 @@ def test_other_data_are_refused(tmp_path, cells, baseline):
 
 
 def test_other_data_are_refused_before_anything_is_trained(tmp_path, baseline):
-    now = bench(baseline, tmp_path / "now")
-    with pytest.raises(UserError, match=r"'digits' is not the baseline's .*, not d{12}., so nothing was trained"):
-        train(now, now.plan, Options(torch.device("cpu"), workers=1))
+    other = baseline.model_copy(update={"data_sha256": "d" * 64})
+    with pytest.raises(UserError, match=r"'digits' is not the baseline's .*, not d{12}., so nothing can be compared"):
+        bench(other, tmp_path / "now")
     assert not (tmp_path / "now").exists()
 
 
 def test_runs_of_other_code_are_refused_before_training(tmp_path, cells, baseline):
     run = cells.cells[0].runs[0]
-    old = present_basis(run, "d" * 64).model_copy(update={"sources": {"kdbench_methods.student": "0" * 64}})
+    old = present_basis(run).model_copy(update={"sources": {"kdbench_methods.student": "0" * 64}})
     Store(tmp_path / "before").write(record(run, 90.0, basis=old))
     with pytest.raises(UserError, match=f"stale, such as {run.id} .code has changed: .*kdbench_methods.student"):
         refuse_stale(bench(baseline, tmp_path / "before"))

@@ -100,7 +100,7 @@ def _common(run: Run) -> dict[str, object]:
     return {
         "id": run.id,
         "run": run,
-        "basis": present_basis(run, "ef" * 32, WEIGHTS if run.teacher else None),
+        "basis": present_basis(run, teacher_sha256=WEIGHTS if run.teacher else None),
         "teacher_top1": 75.61 if run.teacher else None,
         "source": Source(module="made.up", distribution="kdbench", version="0.1.0", sha256="01" * 32),
         "environment": ENVIRONMENT,
