@@ -94,5 +94,10 @@ def _sizes(logits: Sequence[tuple[int, int]], batches: Sequence[int]) -> list[Ca
 PAPER = [Case(PAIR, 64, 100, (256, 8, 8)), *_sizes([(64, 100)], [64])]
 #: Beyond the caches of a CPU, and small enough for one.
 MEDIUM = _sizes([(4096, 100), (4096, 1000)], [512])
-#: Beyond the L2 cache of an H200.
-LARGE = _sizes([(16384, 1000), (65536, 100), (65536, 1000)], [2048, 8192])
+#: Several times the L2 cache of an H200.
+BEYOND = _sizes([(65536, 1000)], [2048])
+#: Others that are large, or larger.
+LARGE = _sizes([(16384, 1000), (65536, 100)], [8192])
+#: What can be asked for by name, and where it is timed unless it is: a CPU would take minutes for a large one.
+SIZES = {"paper": PAPER, "medium": MEDIUM, "beyond": BEYOND, "large": LARGE}
+BY_DEFAULT = {"cpu": ("paper", "medium"), "cuda": tuple(SIZES)}

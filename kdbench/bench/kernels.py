@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kdbench.bench.cases import IMPLEMENTATIONS, LARGE, MEDIUM, ONLY_ON, PAPER, Case, Outputs
+from kdbench.bench.cases import BY_DEFAULT, IMPLEMENTATIONS, ONLY_ON, SIZES, Case, Outputs
 from kdbench.bench.memory import peak_bytes
 from kdbench.bench.timing import Timing, captured, copy_bandwidth, keep_freed_memory, seconds_of
 
@@ -67,9 +67,10 @@ def run_kernels(
     if device.type == "cpu":
         keep_freed_memory()
     if cases is None:
-        cases = [*PAPER, *MEDIUM, *(LARGE if device.type == "cuda" else ())]
-        if device.type == "cpu":
-            names = ", ".join(f"{case.operator} {case.size}" for case in LARGE)
+        chosen = BY_DEFAULT[device.type]
+        cases = [case for name in chosen for case in SIZES[name]]
+        if others := [case for name in SIZES if name not in chosen for case in SIZES[name]]:
+            names = ", ".join(f"{case.operator} {case.size}" for case in others)
             left_out.append(f"Left out on a CPU for their time: {names}.")
     bandwidth = copy_bandwidth(device)
     rows: list[Row] = []

@@ -18,10 +18,10 @@ from kdbench.model import FEATURES, Outputs, StagedModel, place
 from kdbench.recipe import Recipe
 from kdbench.registry import Registry
 from kdbench.run import Run, Teacher
-from kdbench.training.lanes import CudaLanes
+from kdbench.training.concurrency import make_step
 from kdbench.training.member import FrozenTeacher, Member
 from kdbench.training.numerics import numerics
-from kdbench.training.step import EagerStep, GraphedStep, Lockstep, Step
+from kdbench.training.step import Lockstep, Step
 
 #: The peers' loader has 8 workers; on a CPU they would take the cores that train.
 LOADER_WORKERS = {"cpu": 0, "cuda": 8}
@@ -127,8 +127,7 @@ class Engine:
             )
             batches.epoch(1)
             work = Lockstep.of(members, teacher, batches)
-            on_cuda = setting.device.type == "cuda"
-            self._steps.append(GraphedStep(work, CudaLanes(setting.device, lanes)) if on_cuda else EagerStep(work))
+            self._steps.append(make_step(work, setting.device, lanes))
             self.members += members
             self._batches.append(batches)
 

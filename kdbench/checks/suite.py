@@ -9,7 +9,17 @@ from functools import partial
 
 import torch
 
-from kdbench.checks import compiling, declarations, deployment, diagnosis, precision, repetition, surroundings, terms
+from kdbench.checks import (
+    compiling,
+    declarations,
+    deployment,
+    diagnosis,
+    gpu,
+    precision,
+    repetition,
+    surroundings,
+    terms,
+)
 from kdbench.checks.bench import CPU, Bench
 from kdbench.checks.case import Case
 from kdbench.checks.findings import Exempt, Fault, Finding
@@ -54,6 +64,7 @@ CHECKS = {
     "gradients": Check(terms.gradients, after=("batch",)),
     "teacher": Check(surroundings.teacher),
     "host_sync": Check(surroundings.host_sync),
+    "gpu": Check(gpu.gpu, after=("terms", "batch", "host_sync"), thorough=True),
     "deployment": Check(deployment.deployment, after=("terms",), pre_stage=False),
     "diagnose": Check(diagnosis.diagnose, after=("terms",)),
     "extreme_logits": Check(precision.extreme_logits, after=("terms",), thorough=True, pre_stage=False),

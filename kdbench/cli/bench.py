@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kdbench.cli import options
-from kdbench.inputs.errors import UserError
+from kdbench.inputs.errors import UserError, unknown
 
 app = typer.Typer(help="Benchmarks of this machine.", no_args_is_help=True)
 
@@ -86,6 +87,13 @@ def train(
 @app.command("kernels")
 def kernels(
     device: options.DeviceOption = "auto",
+    sizes: Annotated[
+        str,
+        typer.Option(help="Only these, comma-separated: paper, medium, beyond (the caches), large; else what suits."),
+    ] = "",
+    implementations: Annotated[
+        str, typer.Option(help="Only these, comma-separated: reference, compiled, analytic, inductor, triton.")
+    ] = "",
     as_json: options.JsonOption = False,
     save: Annotated[Path | None, typer.Option(help="Also write the result as JSON there, for `--compare`.")] = None,
     compare: Annotated[Path | None, typer.Option(help="A saved result to compare with.")] = None,
@@ -100,17 +108,25 @@ def kernels(
     import json
 
     from kdbench.bench import report as kernel_report
+    from kdbench.bench.cases import IMPLEMENTATIONS, SIZES
     from kdbench.bench.kernels import run_kernels
     from kdbench.environment.device import resolve_device
     from kdbench.execution.interrupt import StopSignal
     from kdbench.store.files import write_atomically
 
     chosen = resolve_device(device)
+    cases = [case for name in _known("size", sizes, SIZES) for case in SIZES[name]] or None
     before = kernel_report.load(compare) if compare else None
     if save and save.exists():
         raise UserError(f"{save} already exists and is not overwritten; remove it or choose another name.")
     with StopSignal() as stop:
-        result = run_kernels(chosen, progress=lambda line: typer.echo(line, err=True), stop_requested=stop.requested)
+        result = run_kernels(
+            chosen,
+            cases,
+            implementations=_known("implementation", implementations, IMPLEMENTATIONS) or IMPLEMENTATIONS,
+            progress=lambda line: typer.echo(line, err=True),
+            stop_requested=stop.requested,
+        )
     saved = kernel_report.to_json(result, chosen)
     typer.echo(saved if as_json else kernel_report.render(result))
     if save:
@@ -122,3 +138,13 @@ def kernels(
         typer.echo(f"slower: {regression}", err=True)
     if slower:
         raise typer.Exit(1)
+
+
+def _known(what: str, text: str, known: Iterable[str]) -> tuple[str, ...]:
+    """The words of an option, each one of `known`. Raises `UserError` for another."""
+    from kdbench.cli.values import words
+
+    for word in words(text):
+        if word not in known:
+            raise unknown(what, word, known)
+    return words(text)

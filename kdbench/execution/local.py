@@ -21,13 +21,14 @@ from kdbench.execution.side_by_side import measured_workers
 from kdbench.execution.staleness import read_sources
 from kdbench.execution.trainer import Trainer
 from kdbench.inputs.errors import UserError
-from kdbench.losses.backend import requested
+from kdbench.losses import backend
 from kdbench.registry import Registry
 from kdbench.run import Run
 from kdbench.store.claims import Claims
 from kdbench.store.files import NotWritten
 from kdbench.store.records import Record, Status, dump_record
 from kdbench.store.store import Store
+from kdbench.training import concurrency
 from kdbench.training.cohort import Interrupted
 from kdbench.training.flops import ForwardFlops
 
@@ -62,7 +63,9 @@ def execute(
 
     `say` hears what this waits for.
     """
-    requested()  # a name that is none would fail every run at its first step
+    # A name that is none would fail every run at its first step.
+    backend.requested()
+    concurrency.requested()
     read_sources(registry)
     try:
         with Claims(store.claims) as claims:

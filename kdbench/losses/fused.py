@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from kdbench.inputs.errors import UserError
@@ -72,7 +73,7 @@ class FusedLoss:
     def __call__(
         self, heads: Sequence[Tensor], constants: Sequence[Tensor], *options: Any, compiled: bool = False
     ) -> tuple[Tensor, ...]:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or isinstance(heads[0], FakeTensor):
             return self.operator(list(heads), list(constants), *options)[: self.losses]
         passes = self._compiled if compiled else Passes(self.forward, self.backward)
         outputs: tuple[Tensor, ...] = _Eager.apply(self, passes, constants, options, *heads)

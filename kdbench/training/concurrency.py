@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from kdbench.inputs.errors import unknown
 from kdbench.store.files import NotWritten, write_atomically
 from kdbench.training.lanes import CudaLanes, Work
 from kdbench.training.step import EagerStep, GraphedStep, Lockstep, Step
@@ -18,12 +20,26 @@ CACHE = Path("~/.cache/kdbench/concurrency.json")
 TIMED_STEPS = 20
 
 
+#: Names the step: `eager` goes without CUDA graphs, to see where a method fails or to train what cannot be captured.
+VARIABLE = "KDBENCH_STEP"
+STEPS = ("auto", "eager")
+
+
+def requested() -> str:
+    """What KDBENCH_STEP asks for, `auto` where it is not set; raises `UserError` for what there is not."""
+    wanted = os.environ.get(VARIABLE, "auto")
+    if wanted not in STEPS:
+        raise unknown(f"step in {VARIABLE}", wanted, STEPS)
+    return wanted
+
+
 def make_step(work: Lockstep, device: torch.device, lanes: int) -> Step:
-    """Graphs on CUDA, with members on `lanes` streams (0: as many as are measured to be best); eager on a CPU.
+    """Graphs on CUDA, with members on `lanes` streams (0: as many as are measured to be best); eager on a CPU, and
+    where KDBENCH_STEP says so.
 
     The batches' epoch must have been drawn.
     """
-    if device.type == "cpu":
+    if device.type == "cpu" or requested() == "eager":
         return EagerStep(work)
 
     def build(count: int) -> Step:

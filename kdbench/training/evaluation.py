@@ -15,7 +15,6 @@ from kdbench.training.numerics import autocast
 EVAL_BATCH = 500
 
 
-@torch.no_grad()
 def evaluate(
     model: nn.Module, dataset: Dataset, split: Split, dtype: torch.dtype, go_on: Callable[[], None] = lambda: None
 ) -> tuple[float, float]:
@@ -23,6 +22,16 @@ def evaluate(
 
     `go_on` is called before each batch; what it raises ends the evaluation.
     """
+    correct, loss = tally(model, dataset, split, dtype, go_on)
+    count = len(split.labels)
+    return 100.0 * correct.item() / count, loss.item() / count
+
+
+@torch.no_grad()
+def tally(
+    model: nn.Module, dataset: Dataset, split: Split, dtype: torch.dtype, go_on: Callable[[], None] = lambda: None
+) -> tuple[Tensor, Tensor]:
+    """(number of right answers, summed cross-entropy), scalars on the split's device, which nothing here waits for."""
     was_training = model.training
     model.eval()
     device = split.labels.device
@@ -37,8 +46,7 @@ def evaluate(
             loss += cross_entropy(logits, labels, reduction="sum")
     finally:
         model.train(was_training)
-    count = len(split.labels)
-    return 100.0 * correct.item() / count, loss.item() / count
+    return correct, loss
 
 
 def forward(model: nn.Module, images: Tensor, dtype: torch.dtype) -> Tensor:

@@ -145,6 +145,17 @@ class Member:
         """
         if self.needs.full_batches and len(batch.labels) < self.run.recipe.batch_size:
             return
+        total, terms = self.loss(images, teacher, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        values = torch.stack([terms[name].detach() for name in self.weights])
+        self.totals += values * len(batch.labels)
+        now = torch.where(values.isfinite(), torch.inf, position.to(self.totals.dtype))
+        torch.minimum(self.first_fault, now, out=self.first_fault)
+
+    def loss(self, images: Tensor, teacher: Outputs | None, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Σ weight × term of a batch, and the terms by name."""
         if self.generator is not None:
             batch = Batch(batch.labels, index=batch.index, epoch=batch.epoch, generator=self.generator)
         terms = self.method.terms(
@@ -155,14 +166,7 @@ class Member:
         if terms.keys() != self.weights.keys():
             raise ValueError(f"terms gave {sorted(terms)}, but weights names {sorted(self.weights)}")
         weighted = [weight * terms[name] for name, weight in self.weights.items() if weight]
-        total = functools.reduce(torch.add, weighted, torch.zeros((), device=images.device))
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        values = torch.stack([terms[name].detach() for name in self.weights])
-        self.totals += values * len(batch.labels)
-        now = torch.where(values.isfinite(), torch.inf, position.to(self.totals.dtype))
-        torch.minimum(self.first_fault, now, out=self.first_fault)
+        return functools.reduce(torch.add, weighted, torch.zeros((), device=images.device)), terms
 
     def snapshot(self) -> list[Tensor]:
         """A copy of all that a step changes, but for the generator, which is seeded before every step."""

@@ -5,12 +5,14 @@ import json
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from kdbench.bench import kernels
-from kdbench.bench.cases import LARGE, MEDIUM, PAIR, PAPER, Case
-from kdbench.bench.kernels import run_kernels
+from kdbench.bench.cases import BEYOND, IMPLEMENTATIONS, LARGE, MEDIUM, PAIR, PAPER, SIZES, Case
+from kdbench.bench.kernels import Result, run_kernels
 from kdbench.bench.report import compare, load, measured_on, render, to_json
 from kdbench.bench.timing import Timing, seconds_of
+from kdbench.cli.main import app
 from kdbench.inputs.errors import UserError
 
 CASES = [Case("ce_kd", 4, 5), Case("deep_mse", 4, 0, (2, 3, 3)), Case(PAIR, 4, 5, (2, 3, 3))]
@@ -61,7 +63,11 @@ def test_bytes_are_inputs_and_gradients_once():
 
 def test_the_papers_size_and_larger_ones_are_there():
     assert any(case.size == "64 × 100 and 256×8×8" for case in PAPER)
-    assert {case.batch for case in [*MEDIUM, *LARGE] if case.operator == "deep_kd"} == {4096, 16384, 65536}
+    assert {case.batch for case in [*MEDIUM, *BEYOND, *LARGE] if case.operator == "deep_kd"} == {4096, 16384, 65536}
+
+
+def test_what_is_beyond_the_caches_is_several_times_as_large():
+    assert all(case.bytes - case.gradient_bytes > 5 * 60e6 for case in BEYOND)
 
 
 def test_every_implementation_is_timed_in_every_direction(result):
@@ -103,6 +109,29 @@ def test_a_cpu_leaves_out_the_largest_by_default(monkeypatch):
     monkeypatch.setattr(kernels, "copy_bandwidth", lambda device: 1e9)
     monkeypatch.setattr(kernels, "_measure", lambda case, *rest: [])
     assert "65536 × 1000" in run_kernels("cpu").left_out[0]
+
+
+def test_a_command_line_may_name_sizes_and_implementations(monkeypatch):
+    asked = []
+    monkeypatch.setattr(kernels, "run_kernels", lambda *given, **how: asked.append((given, how)) or Result([], 1e9, []))
+    words = [
+        "bench",
+        "kernels",
+        "--device",
+        "cpu",
+        "--sizes",
+        "paper,beyond",
+        "--implementations",
+        "reference,analytic",
+    ]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert CliRunner().invoke(app, words[:4]).exit_code == 0
+    (named, how), (default, rest) = asked
+    assert named[1] == [*SIZES["paper"], *SIZES["beyond"]] and how["implementations"] == ("reference", "analytic")
+    assert default[1] is None and rest["implementations"] == IMPLEMENTATIONS
+    for option, word in (("--sizes", "papers"), ("--implementations", "analytical")):
+        refused = CliRunner().invoke(app, [*words[:4], option, word])
+        assert isinstance(refused.exception, UserError) and f"'{word}'; did you mean" in str(refused.exception)
 
 
 def test_a_stop_leaves_out_what_has_not_begun(monkeypatch):

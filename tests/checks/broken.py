@@ -633,6 +633,19 @@ class NumpyInSetup(Good):
         return super().ce(student, batch) * (1 + 0 * self.scale)
 
 
+# gpu
+
+
+@broken("gpu", "on a GPU: ")
+class LeavesAConstantOnTheCPU(Good):
+    def setup(self, build):
+        super().setup(build)
+        self.scale = torch.ones(build.num_classes)
+
+    def ce(self, student, batch):
+        return F.cross_entropy(student.logits * self.scale, batch.labels)
+
+
 # state
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from kdbench.inputs.errors import UserError
 from kdbench.training.concurrency import fastest, make_step, remembered
 from kdbench.training.step import EagerStep, GraphedStep
 from tests.training.lanes import FakeLanes
@@ -81,3 +82,15 @@ def test_a_home_that_cannot_be_written_to_is_no_error(tmp_path, caplog):
 
 def test_cpu_trains_eagerly():
     assert isinstance(make_step(lockstep("kd"), CPU, 0), EagerStep)
+
+
+def test_a_step_is_eager_where_the_variable_says_so(monkeypatch):
+    """Where it is not, CUDA has the lanes that it is asked for."""
+    monkeypatch.setattr("kdbench.training.concurrency.CudaLanes", lambda device, count: FakeLanes())
+    work, device = lockstep("kd"), torch.device("cuda")
+    assert isinstance(make_step(work, device, 2), GraphedStep)
+    monkeypatch.setenv("KDBENCH_STEP", "eager")
+    assert isinstance(make_step(work, device, 2), EagerStep)
+    monkeypatch.setenv("KDBENCH_STEP", "eagre")
+    with pytest.raises(UserError, match="unknown step in KDBENCH_STEP 'eagre'; did you mean 'eager'"):
+        make_step(work, device, 2)

@@ -1,7 +1,8 @@
-"""Tables, statistics, figures and a page for each line of a plan that trains a grid.
+"""Tables, statistics, figures and a page of selections of a grid, each in a folder of its own.
 
-`python benchmarks/measure_views.py PLAN FOLDER OPTIONS…` writes FOLDER/1, FOLDER/2, … in the plan's order; the options
-are those that the runs were made with. All in one process, because starting one takes longer than most views do.
+`python -m benchmarks.measure.views FOLDER PLAN OPTIONS…` writes FOLDER/1, FOLDER/2, … for the lines of a plan that
+train a grid, in its order; with `-` for PLAN, FOLDER/1 for the options alone. The options are those of the runs. All in
+one process, because starting one takes longer than most views do.
 """
 
 import contextlib
@@ -24,6 +25,7 @@ def kdbench(*words: str) -> str:
 
 def views(folder: Path, selection: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "command.txt").write_text(shlex.join(["kdbench", "run", *selection]) + "\n")
     for format in ("text", "markdown", "csv", "json"):
         (folder / f"table.{format}").write_text(kdbench("table", *selection, "--format", format))
     (folder / "stats.text").write_text(kdbench("stats", *selection))
@@ -32,12 +34,11 @@ def views(folder: Path, selection: list[str]) -> None:
         kdbench("figures", *selection, "-o", str(folder / "figures"))
 
 
-def main(plan: Path, folder: Path, options: list[str]) -> None:
-    lines = [line.split() for line in plan.read_text().splitlines()]
-    selections = [words[2:] for words in lines if words[1:2] == ["run"]]
-    for number, words in enumerate(selections, 1):
+def main(folder: Path, plan: str, options: list[str]) -> None:
+    lines = [["", "run"]] if plan == "-" else [line.split() for line in Path(plan).read_text().splitlines()]
+    for number, words in enumerate((words[2:] for words in lines if words[1:2] == ["run"]), 1):
         views(folder / str(number), [*words, *options])
-        (folder / str(number) / "command.txt").write_text(shlex.join(["kdbench", "run", *words, *options]) + "\n")
 
 
-main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])

@@ -1,0 +1,64 @@
+"""`python -m benchmarks.measure.pace DEVICE PAIR`: how long an epoch of a teacher and of its students takes, as JSON.
+
+Training steps as `kdbench run` takes them, on noise of CIFAR-100's size, and evaluations of its test images.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import torch
+
+from kdbench.bench.report import measured_on
+from kdbench.bench.train_data import noise
+from kdbench.bench.train_loops import Setting
+from kdbench.data.cifar100 import INFO
+from kdbench.plugins import load_plugins
+from kdbench.recipe import load_recipe
+from kdbench.training.checkpoint import Progress
+from kdbench.training.cohort import Cohort
+from kdbench.training.evaluation import evaluate
+from kdbench.training.numerics import numerics
+
+METHODS = ("student", "kd", "dskd")
+
+
+def main(device: torch.device, teacher: str, student: str) -> None:
+    """Print steps and evaluations in seconds, and what an epoch of all comes to."""
+    recipe = load_recipe("crd240", {"precision": "bf16"})
+    students = Setting(load_plugins(), noise(INFO), teacher, student, recipe, device)
+    alone = Setting(students.registry, students.dataset, teacher, teacher, recipe, device)
+    steps, tests = {}, {}
+    for name, setting, methods in (("teacher", alone, METHODS[:1]), ("students", students, METHODS)):
+        steps[name], tests[name] = _paces(setting, methods)
+    batches = -(-INFO.train_size // recipe.batch_size)
+    found = {
+        "pair": f"{teacher}:{student}",
+        "students": METHODS,
+        "step_seconds": steps,
+        "evaluation_seconds": tests,
+        "epoch_seconds": sum(batches * steps[name] + tests[name] for name in steps),
+        "environment": measured_on(device),
+    }
+    print(json.dumps(found, indent=1))
+
+
+def _paces(setting: Setting, methods: tuple[str, ...]) -> tuple[float, float]:
+    """Seconds of a step of a cohort, and of an evaluation of all its members."""
+    frozen = setting.frozen_teacher(torch.channels_last)
+    members = [setting.member(method, 0, frozen, "bf16") for method in methods]
+    held = {member.run.method: (member, Progress(run_id=member.run.id)) for member in members}
+    teacher = frozen if any(member.needs.teacher for member in members) else None
+    step = Cohort(held, teacher, setting.dataset, setting.device, lanes=0).pace(lambda: None)
+    test = setting.dataset.test.to(setting.device)
+    with numerics("bf16"):
+        for _ in range(2):  # the second, for the first chooses algorithms
+            began = time.perf_counter()
+            evaluate(members[0].deployed, setting.dataset, test, torch.bfloat16)
+    return step, len(members) * (time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    main(torch.device(sys.argv[1]), *sys.argv[2].split(":"))

@@ -1,0 +1,201 @@
+"""The measurement on a GPU: stages within limits, resumed, independent of each other; what they ask for and leave."""
+
+import json
+import sys
+import tarfile
+import time
+
+import pytest
+
+from benchmarks.measure import minutes, stages
+from benchmarks.measure.__main__ import main
+from benchmarks.measure.bundle import Bundle
+from benchmarks.measure.measurement import Measurement
+from benchmarks.measure.stages import NO_TIME, Runner
+from benchmarks.measure.targets import judged
+
+IGNORES_ITS_END = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(60)"
+)
+
+
+@pytest.fixture
+def runner(tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "GRACE", 0.2)
+    for name in ("done", "logs"):
+        (tmp_path / name).mkdir()
+    return Runner(tmp_path, time.monotonic() + 100)
+
+
+def python(runner, code, **how):
+    return runner.run(sys.executable, "-c", code, **how)
+
+
+def test_a_command_that_hangs_is_ended_and_the_next_stage_has_its_turn(runner, capsys):
+    began = time.monotonic()
+    runner.stage("first", 2.0, lambda: not python(runner, IGNORES_ITS_END, into=runner.folder / "said.txt"))
+    runner.stage("second", 60.0, lambda: not python(runner, "print('went on')"))
+    assert time.monotonic() - began < 50
+    said = capsys.readouterr().out
+    assert "first: not all of it" in said and "second: done" in said
+    assert (runner.folder / "said.txt").read_text() == "on\n"
+    assert "asked to stop after 2 s" in (runner.folder / "logs" / "first.log").read_text()
+    assert "went on" in (runner.folder / "logs" / "second.log").read_text()
+
+
+def test_what_is_done_is_not_done_again_and_what_failed_is(runner, capsys):
+    codes = []
+    for _ in range(2):
+        runner.stage("fails", 60.0, lambda: not codes.append(python(runner, "raise SystemExit(3)")) and not codes[-1])
+        runner.stage("works", 60.0, lambda: True)
+    assert codes == [3, 3]
+    assert "works: done before" in capsys.readouterr().out
+
+
+def test_what_there_is_no_time_for_is_not_begun(runner):
+    runner.ends = time.monotonic()
+    runner.stage("late", 60.0, lambda: not python(runner, "raise SystemExit"))
+    assert python(runner, "print('never')", into=runner.folder / "said.txt") == NO_TIME
+    assert not (runner.folder / "said.txt").exists() and not (runner.folder / "done" / "late").exists()
+
+
+def test_a_quarter_of_an_hour_gives_each_stage_its_most_and_the_table_the_rest():
+    assert minutes.limits(minutes.STAGES, 900) == {"checks": 60, "train": 120, "kernels": 90, "table": 900}
+    assert minutes.limits(["kernels", "table"], 900) == {"kernels": 90, "table": 900}
+
+
+def test_fewer_minutes_are_shared_alike_and_leave_the_table_a_third():
+    shares = minutes.limits(minutes.STAGES, 180)
+    assert shares["train"] == 2 * shares["checks"]
+    assert sum(shares[name] for name in minutes.MOST) == pytest.approx(120)
+    assert minutes.limits(minutes.MOST, 270) | minutes.MOST == minutes.limits(minutes.MOST, 270)
+
+
+def test_the_longest_recipe_that_fits_is_taken():
+    pace = {"epoch_seconds": 5.0}
+    assert [minutes.longest(pace, seconds) for seconds in (10, 150, 340, 1240)] == ["crd16", "crd16", "crd60", "crd240"]
+
+
+class Noted:
+    """A runner that notes commands, and answers for the measurement of the pace."""
+
+    def __init__(self, folder):
+        self.folder, self.left, self.words = folder, 500.0, []
+        (folder / "bench").mkdir()
+
+    def python(self, *words, into=None, seconds=None):
+        self.words.append([str(word) for word in words])
+        if into:
+            into.write_text(json.dumps({"epoch_seconds": 5.0}))
+        return 0
+
+    def kdbench(self, *words, **how):
+        return self.python("kdbench", *words, **how)
+
+
+def test_a_second_call_goes_on_with_the_recipe_of_the_first(tmp_path):
+    noted = Noted(tmp_path)
+    given = Measurement(noted, "cuda", "parquet:there", [], tmp_path)
+    assert minutes.table(given)
+    noted.left = 5000.0
+    assert minutes.table(given)
+    assert [words[0].rpartition(".")[2] for words in noted.words] == ["pace", "kdbench", "views", "kdbench", "views"]
+    for words in noted.words[1::2]:
+        assert words[1:4] == ["run", "--recipe", "crd60"] and words[-2:] == ["--workers", "1"]
+
+
+@pytest.mark.parametrize(
+    ("part", "found", "variables"),
+    [
+        ("kd", {"ok": False, "works": False}, {"KDBENCH_LOSS_BACKEND": "analytic"}),
+        ("deep_mse", {"ok": False, "works": True}, {"KDBENCH_LOSS_BACKEND": "analytic"}),
+        ("step", {"ok": False, "works": False}, {"KDBENCH_STEP": "eager"}),
+        ("step", {"ok": False, "works": True}, {}),
+        ("doctor", {"ok": False, "works": False}, {}),
+    ],
+)
+def test_training_goes_without_what_failed_its_check(part, found, variables, runner):
+    (runner.folder / "bench").mkdir()
+    (runner.folder / "bench" / "checks.json").write_text(json.dumps({part: found, "ce_kd": {"ok": True}}))
+    runner.ends = time.monotonic()
+    assert not minutes.train(Measurement(runner, "cuda", "", [], runner.folder))
+    assert runner.variables == variables
+
+
+def test_every_stage_asks_for_what_there_is(tmp_path):
+    """On both kinds of device each command's options are known, and each name in them."""
+    from kdbench.bench.cases import IMPLEMENTATIONS, SIZES
+    from kdbench.plugins import load_plugins
+    from kdbench.recipe import load_recipe
+    from kdbench.selection import Selection, load_grid
+
+    registry = load_plugins()
+    for size in minutes.SIZES.values():
+        teacher, student = size.pair.split(":")
+        assert registry.architecture(teacher) and registry.architecture(student)
+        train = dict(zip(size.train[::2], size.train[1::2], strict=True))
+        assert all(registry.method(name) for name in train["--methods"].split(","))
+        for words in size.kernels:
+            given = dict(zip(words[::2], words[1::2], strict=True))
+            assert set(given["--sizes"].split(",")) <= SIZES.keys()
+            assert set(given["--implementations"].split(",")) <= set(IMPLEMENTATIONS)
+        table = dict(zip(size.table[::2], size.table[1::2], strict=True))
+        grid = load_grid(table["--grid"], registry, Selection(methods=tuple(table["--methods"].split(","))))
+        assert {row.method for row in grid.tables[0].rows} == {"student", "kd", "dskd"}
+    assert {name: load_recipe(name, {}).epochs for name in minutes.RECIPES} == minutes.RECIPES
+
+
+def test_figures_stand_beside_what_is_aimed_at(tmp_path):
+    def kernel(operator, samples, share, median):
+        timing = {"median": median, "low": median, "high": median}
+        shared = {"implementation": "triton", "direction": "both", "graph": True, "size": "s"}
+        return {"operator": operator, "samples": samples, "share": share, "timing": timing, **shared}
+
+    assert judged(tmp_path) == "nothing has been measured yet"
+    for name, content in {
+        "checks": {
+            "kd": {"ok": True, "found": {}, "seconds": 1.0},
+            "step": {"ok": False, "found": "E", "seconds": 2.0},
+        },
+        "train-bf16": {"rows": [{"name": "cohort of 8", "of_plain": 0.04, "of_good": 0.5}]},
+        "kernels-1": {"rows": [kernel("deep_kd+deep_mse", 64, 0.1, 9e-6), kernel("deep_kd", 65536, 0.8, 1.0)]},
+        "pace": {"step_seconds": {"teacher": 0.002, "students": 0.0035}, "recipe": "crd60"},
+    }.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    lines = judged(tmp_path).splitlines()
+    assert lines[:2] == ["check kd: fine (1.0 s)", "check step: E (2.0 s)"]
+    assert [line.rpartition(": ")[2] for line in lines[2:7]] == ["met", "MISSED", "met", "MISSED", "met"]
+    assert lines[7] == "step of the teacher: 2 ms; recipe crd60"
+
+
+def test_what_goes_home_is_a_few_files(tmp_path):
+    work = tmp_path / "work"
+    for name in ("results/records", "results/weights", "report", "bench", "logs"):
+        (work / name).mkdir(parents=True)
+        (work / name / "file").write_text("x")
+    for _ in range(2):
+        Bundle(work, tmp_path / "out").pack("all is well")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"records.tar.gz", "report.tar.gz", "bench.tar.gz", "summary.txt"}
+    with tarfile.open(tmp_path / "out" / "bench.tar.gz") as packed:
+        assert packed.getnames() == ["bench", "bench/file", "logs", "logs/file"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--stage", "grid"], "unrecognized arguments: --stage"),
+        (["--stages", "grids"], "unknown stage 'grids'"),
+        (["--stages", "table"], "unknown stage 'table'"),
+        (["--limit", "grid"], "--limit takes STAGE=SECONDS, not 'grid'"),
+        (["--device"], "expected one argument"),
+        (["--plan", "nowhere"], "the plan nowhere cannot be read"),
+        (["--minutes", "0"], "--minutes takes 1 to 1000, not 0"),
+        (["--minutes", "nan"], "--minutes takes 1 to 1000, not nan"),
+        (["--minutes", "3", "--data", "nowhere"], "there is no parquet in nowhere"),
+    ],
+)
+def test_a_wrong_option_is_refused_with_a_sentence(words, sentence, capsys, tmp_path):
+    with pytest.raises(SystemExit) as refused:
+        main([*words, "--work", str(tmp_path / "work"), "--output", str(tmp_path / "out")])
+    assert refused.value.code == 2 and sentence in capsys.readouterr().err
