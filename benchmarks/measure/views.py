@@ -11,7 +11,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from kdbench.cli.main import app
+from kdbench.cli.app import app
 from kdbench.inputs.errors import UserError
 
 

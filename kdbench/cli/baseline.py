@@ -9,6 +9,7 @@ import typer
 
 from kdbench.cli import options
 from kdbench.cli.session import Session, with_session
+from kdbench.cli.terminal import tell
 from kdbench.gate.margin import MARGIN, checked_margin
 from kdbench.inputs.names import checked_path
 
@@ -49,4 +50,4 @@ def save(
     frozen = freeze(session.expansion, records, imported, margin)
     write_baseline(frozen, file, overwrite=force)
     runs = sum(len(cell.values) for cell in frozen.cells)
-    print(f"{file}: {len(frozen.cells)} cells, {runs} runs, margin {margin:g} points")
+    tell(f"{file}: {len(frozen.cells)} cells, {runs} runs, margin {margin:g} points")

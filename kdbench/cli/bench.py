@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from kdbench.cli import options
+from kdbench.cli.terminal import tell
 from kdbench.inputs.errors import UserError, unknown
 
 app = typer.Typer(help="Benchmarks of this machine.", no_args_is_help=True)
@@ -79,7 +80,7 @@ def train(
         )
     if chosen.type == "cpu":
         typer.echo(f"{torch.get_num_threads()} threads", err=True)
-    typer.echo(to_json(result, chosen) if as_json else render(result))
+    tell(to_json(result, chosen) if as_json else render(result))
     if stop.requested():
         raise typer.Exit(stop.exit_code)
 
@@ -128,7 +129,7 @@ def kernels(
             stop_requested=stop.requested,
         )
     saved = kernel_report.to_json(result, chosen)
-    typer.echo(saved if as_json else kernel_report.render(result))
+    tell(saved if as_json else kernel_report.render(result))
     if save:
         write_atomically(save, saved.encode())
     if stop.requested():

@@ -12,6 +12,7 @@ import typer
 
 from kdbench.cli import options
 from kdbench.cli.options import RESULTS
+from kdbench.cli.terminal import tell
 from kdbench.gate.margin import checked_margin
 from kdbench.inputs.names import checked_path
 
@@ -77,7 +78,7 @@ def check(
     else:
         _train(bench, device, workers, plugin or [], dict(imported.values()))
     report = judge_records(bench, margin=margin, alpha=alpha)
-    print(json.dumps(report.as_json(), indent=1, ensure_ascii=False) if as_json else text(report))
+    tell(json.dumps(report.as_json(), indent=1, ensure_ascii=False) if as_json else text(report))
     if junit:
         write_atomically(junit, as_junit(report))
     raise typer.Exit(report.exit_code(allow_undecided=allow_undecided))

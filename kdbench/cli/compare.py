@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from kdbench.cli import options
+from kdbench.cli.terminal import tell
 
 
 def compare(
@@ -24,6 +25,6 @@ def compare(
 
     comparison = compare_sides(read_side(a), read_side(b), alpha=alpha)
     if as_json:
-        print(json.dumps(comparison.as_json(), indent=1, ensure_ascii=False))
+        tell(json.dumps(comparison.as_json(), indent=1, ensure_ascii=False))
     else:
-        print(text(comparison, alpha))
+        tell(text(comparison, alpha))

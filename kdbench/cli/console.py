@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from kdbench.cli.terminal import Filter
+from kdbench.inputs.streams import Filter, own_output
 from kdbench.inputs.visible import visible
 
 
@@ -18,8 +18,8 @@ class Terminal(Console):
     """
 
     def __init__(self, *, stderr: bool = False):
-        stream: Any = sys.stderr if stderr else sys.stdout
-        file = stream.unfiltered if isinstance(stream, Filter) else stream
+        stream: Any = sys.stderr if stderr else own_output()
+        file: Any = stream.unfiltered if isinstance(stream, Filter) else stream
         super().__init__(file=file, soft_wrap=True, highlight=False, markup=False)
 
     def print(self, *objects: Any, **how: Any) -> None:

@@ -11,6 +11,7 @@ import typer
 from kdbench.cli import options
 from kdbench.cli.figures import FormatOption, OutputOption, chosen, formats_of
 from kdbench.cli.options import RESULTS
+from kdbench.cli.terminal import tell
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.names import unfit_name
 
@@ -78,15 +79,15 @@ def diagnose(
     if values:
         found = {name: found[name] for name in chosen("--values", values, tuple(found))}
     if as_json:
-        print(json.dumps({"run": run_id, "images": len(loaded.train.labels), "values": _summaries(found)}, indent=1))
+        tell(json.dumps({"run": run_id, "images": len(loaded.train.labels), "values": _summaries(found)}, indent=1))
     else:
         for name, summary in _summaries(found).items():
-            print(f"{name}: " + ", ".join(f"{key} {number:.4f}" for key, number in summary.items()))
+            tell(f"{name}: " + ", ".join(f"{key} {number:.4f}" for key, number in summary.items()))
     figure = draw({name: value.numpy() for name, value in found.items()}, f"{record.run.title}, training set")
     for kind in formats:
         path = output / f"{run_id}-samples.{kind}"
         save(figure, path, kind)
-        typer.echo(path, err=as_json)
+        typer.echo(path, err=True) if as_json else tell(path)
 
 
 def _summaries(found: dict[str, Tensor]) -> dict[str, dict[str, float]]:

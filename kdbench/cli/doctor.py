@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdbench.cli.options import RESULTS, DataDirOption, DatasetOption, JsonOption, PluginOption, ResultsOption
+from kdbench.cli.terminal import tell
 
 if TYPE_CHECKING:
     from kdbench.data.dataset import Dataset
@@ -23,7 +24,7 @@ def doctor(
 ) -> None:
     """Print what kdbench finds on this machine, and with --dataset what training would read of that data set."""
     found = examine(data_dir, results, plugin or [], dataset)
-    print(json.dumps(found, indent=1, ensure_ascii=False) if as_json else _text(found))
+    tell(json.dumps(found, indent=1, ensure_ascii=False) if as_json else _text(found))
 
 
 def examine(data_dir: Path | None, results: Path, plugins: list[Path], dataset: str = "") -> dict[str, Any]:

@@ -10,6 +10,7 @@ import typer
 from kdbench.cli import options
 from kdbench.cli.session import Session, with_session
 from kdbench.cli.stats import REFERENCES
+from kdbench.cli.terminal import tell
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.names import checked_path
 from kdbench.report.figures.kinds import KINDS, Format
@@ -59,7 +60,7 @@ def figures(
         for kind in formats:
             path = output / f"{entry.name}.{kind}"
             save(entry.figure, path, kind)
-            typer.echo(path)
+            tell(path)
 
 
 def formats_of(text: str) -> list[Format]:

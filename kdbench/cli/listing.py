@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from kdbench.cli.options import JsonOption, PluginOption
+from kdbench.cli.terminal import tell
 from kdbench.inputs.errors import UserError
 
 if TYPE_CHECKING:
@@ -145,8 +146,8 @@ def plugins(as_json: JsonOption = False, plugin: PluginOption = None) -> None:
 
 def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        tell(json.dumps(rows, indent=1, ensure_ascii=False))
     else:
         from tabulate import tabulate
 
-        print(tabulate(rows, headers="keys", tablefmt="simple", maxcolwidths=[None, 60, None, 60, 60][: len(rows[0])]))
+        tell(tabulate(rows, headers="keys", tablefmt="simple", maxcolwidths=[None, 60, None, 60, 60][: len(rows[0])]))

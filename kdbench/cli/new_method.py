@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kdbench.cli.terminal import tell
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.names import checked_path, unfit_name
 
@@ -45,7 +46,7 @@ def new_method(
         file = folder / Template(path).substitute(words)
         text = files("kdbench.templates").joinpath(f"{template}.template").read_text(encoding="utf-8")
         write_atomically(file, Template(text).substitute(words).encode())
-    print(f"Wrote {folder}. Next:\n  python -m pip install -e {folder}\n  python -m pytest {folder}")
+    tell(f"Wrote {folder}. Next:\n  python -m pip install -e {folder}\n  python -m pytest {folder}")
 
 
 def names(name: str, registry: Registry) -> dict[str, str]:

@@ -7,6 +7,7 @@ import json
 from kdbench.cells import title
 from kdbench.cli.reading import describe_stale
 from kdbench.cli.session import Session
+from kdbench.cli.terminal import tell
 from kdbench.environment.device import describe_device, resolve_device
 from kdbench.execution.estimate import Estimator
 from kdbench.execution.footprint import Footprint
@@ -118,26 +119,26 @@ def print_plan(session: Session, plan: Plan, device: str, as_json: bool) -> None
             "device": describe_device(chosen),
             "warnings": warnings(session, plan),
         }
-        print(json.dumps(described, indent=1))
+        tell(json.dumps(described, indent=1))
         return
     for run in plan.runs:
-        print(f"{run.id}  {_state(run, plan):9}  {title(run, session.registry)}")
+        tell(f"{run.id}  {_state(run, plan):9}  {title(run, session.registry)}")
     for run in plan.all_teachers:
-        print(f"{run.id}  {_state(run, plan):9}  {run.title}")
+        tell(f"{run.id}  {_state(run, plan):9}  {run.title}")
     for cell in session.expansion.cells:
         if cell.declined:
-            print(f"{'':16}  n/a        {cell.row.key} {cell.pair}: {cell.declined}")
+            tell(f"{'':16}  n/a        {cell.row.key} {cell.pair}: {cell.declined}")
     if plan.stale:
-        print(describe_stale(plan.stale))
+        tell(describe_stale(plan.stale))
     for line in resolved(session, plan):
-        print(line)
-    print(situation(plan))
-    print(
+        tell(line)
+    tell(situation(plan))
+    tell(
         f"{cost.shared:.3g} FLOPs ({cost.alone:.3g} unshared; methods' own modules not counted), "
         f"about {_duration(seconds)} at this machine's measured rate ({describe_device(chosen)})"
     )
     if memory:
-        print(f"about {memory / 1e9:.2g} GB for the largest cohort (methods' own modules not counted)")
+        tell(f"about {memory / 1e9:.2g} GB for the largest cohort (methods' own modules not counted)")
 
 
 def _state(run: Run, plan: Plan) -> str:

@@ -11,6 +11,7 @@ import typer
 from kdbench.cli import options
 from kdbench.cli.session import Session, with_session
 from kdbench.cli.stats import REFERENCES
+from kdbench.cli.terminal import tell
 from kdbench.environment.commit import command_line
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.names import checked_path
@@ -47,7 +48,7 @@ def report(
         return
     check_folder(session)
     write_report(session, output, command, reference, figures=figures, keep_stale=keep_stale)
-    typer.echo(f"report: {output}")
+    tell(f"report: {output}")
 
 
 def _follow(session: Session, make_page: Callable[[], str], port: int) -> None:
@@ -58,7 +59,7 @@ def _follow(session: Session, make_page: Callable[[], str], port: int) -> None:
 
     folder = session.store.record_path("any").parent
     try:
-        serve(Watch(folder, make_page), port, typer.echo, threading.Event())
+        serve(Watch(folder, make_page), port, tell, threading.Event())
     except OSError as error:
         raise UserError(f"port {port} cannot be served ({error.strerror}); give another --port.") from None
 

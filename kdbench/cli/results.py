@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from kdbench.cli.options import RESULTS, ResultsOption
+from kdbench.cli.terminal import tell
 
 app = typer.Typer(help="Verify, repair and clean a results folder.", no_args_is_help=True)
 
@@ -20,12 +21,12 @@ def check(results: ResultsOption = RESULTS) -> None:
     store = existing_store(results)
     found = list(upkeep.problems(store))
     for problem in found:
-        print(f"{problem.path}: {problem.what}")
+        tell(f"{problem.path}: {problem.what}")
     unsound = {problem.path for problem in found}
     sound = [path for path in store.files("records", ".json") if path not in unsound]
-    print(f"{results}: {len(sound)} sound records, {len(found)} problems")
+    tell(f"{results}: {len(sound)} sound records, {len(found)} problems")
     if any(problem.aside for problem in found):
-        print(
+        tell(
             f"`kdbench results repair --results {results}` sets damaged files aside, for their runs to be trained again"
         )
     if found:
@@ -40,8 +41,8 @@ def repair(results: ResultsOption = RESULTS) -> None:
 
     done = upkeep.repair(existing_store(results))
     for problem, places in done:
-        print(f"{problem.path}: {problem.what}; set aside: {', '.join(map(str, places))}")
-    print(f"{results}: {len(done)} problems repaired")
+        tell(f"{problem.path}: {problem.what}; set aside: {', '.join(map(str, places))}")
+    tell(f"{results}: {len(done)} problems repaired")
 
 
 @app.command()
@@ -58,8 +59,8 @@ def gc(
 
     paths = upkeep.leftovers(existing_store(results))
     for path in paths:
-        print(path)
+        tell(path)
     if dry_run:
-        print(f"{results}: {len(paths)} files would be removed")
+        tell(f"{results}: {len(paths)} files would be removed")
     else:
-        print(f"{results}: {len(paths)} files removed, {upkeep.collect(paths) / 1e6:.1f} MB")
+        tell(f"{results}: {len(paths)} files removed, {upkeep.collect(paths) / 1e6:.1f} MB")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kdbench.cli.options import JsonOption, PluginOption, SetOption
+from kdbench.cli.terminal import tell
 from kdbench.inputs.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def show(
     if recipe or values.keys() - {found.name}:
         raise UserError(f"`kdbench show {found.name}` takes only --set {found.name}.PARAMETER=VALUE.")
     described = describe(found, method_params(found, values.get(found.name, {})), registry)
-    print(json.dumps(described, indent=1, ensure_ascii=False) if as_json else _text(described))
+    tell(json.dumps(described, indent=1, ensure_ascii=False) if as_json else _text(described))
 
 
 def describe(method: type[Method], params: MethodParams, registry: Registry) -> dict[str, Any]:

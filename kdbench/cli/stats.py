@@ -8,6 +8,7 @@ import typer
 
 from kdbench.cli import options
 from kdbench.cli.session import Session, with_session
+from kdbench.cli.terminal import tell
 
 if TYPE_CHECKING:
     from kdbench.report.predictions import CellPredictions
@@ -46,7 +47,7 @@ def stats(
     rows = {cell.row.key for cell in session.expansion.cells}
     references = reference or [name for name in REFERENCES if name in rows]
     predicted = _predictions(session, found, device) if predictions else []
-    print(render(evidence(found, records, session.registry, references, predicted), format))
+    tell(render(evidence(found, records, session.registry, references, predicted), format))
 
 
 def _predictions(session: Session, results: list[CellResult], device: str) -> list[CellPredictions]:

@@ -8,7 +8,7 @@ import typer
 
 from kdbench.cli import options
 from kdbench.cli.session import Session, with_session
-from kdbench.cli.terminal import screen_width
+from kdbench.cli.terminal import screen_width, tell
 
 
 @with_session
@@ -33,4 +33,4 @@ def table(
     check_folder(session)
     records = readable_records(session, keep == "stale")
     found = cell_results(session.expansion, records, session.registry)
-    print(render(session.expansion, found, format, best=best, width=screen_width()))
+    tell(render(session.expansion, found, format, best=best, width=screen_width()))

@@ -11,6 +11,7 @@ import typer
 
 from kdbench.cli import options
 from kdbench.cli.options import RESULTS
+from kdbench.cli.terminal import tell
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.names import checked_path
 
@@ -69,9 +70,9 @@ def train(
     store = Store(results)
     record = store.record(run.id)
     if record and record.status == "done":
-        print(f"{run.title} is trained: {record.top1_last:.2f} %, {store.weights_path(run.id)}")
+        tell(f"{run.title} is trained: {record.top1_last:.2f} %, {store.weights_path(run.id)}")
         if why := Present(registry, data.info.checksum).why_stale(run, record.basis, {}):
-            print(f"it is stale, since {why}; `kdbench run --rerun stale` trains it again")
+            tell(f"it is stale, since {why}; `kdbench run --rerun stale` trains it again")
         return
     chosen = resolve_device(device)
     say = Terminal()
@@ -88,7 +89,7 @@ def train(
     # Another process may have trained it meanwhile.
     record = store.record(run.id)
     if record and record.status == "done":
-        print(f"weights: {store.weights_path(run.id)}")
+        tell(f"weights: {store.weights_path(run.id)}")
     else:
         # What was trained here has been told.
         for other in summary.others:
@@ -137,26 +138,26 @@ def import_(
     read = read_zoo_checkpoint(file, network, num_classes, prefix)
     tensors = read.tensors
     if read.prefix:
-        print(f"taken from behind '{read.prefix}'")
+        tell(f"taken from behind '{read.prefix}'")
     model = network.build(num_classes)
     model.load_state_dict(tensors)
     metadata = {"source": file.name}
     source = registry.dataset(dataset)
     unmeasured = _cannot_measure(source, data_dir, num_classes)
     if unmeasured:
-        print(f"not measured: {unmeasured}")
+        tell(f"not measured: {unmeasured}")
     else:
         chosen = resolve_device(device)
         loaded = source.load(data_dir)
         recipe = load_recipe("crd240")
         with numerics(recipe.precision):
             top1, _ = evaluate(model.to(chosen), loaded, loaded.test.to(chosen), recipe.autocast)
-        print(f"{network.name} on {loaded.info.name}: {top1:.2f} % top-1")
+        tell(f"{network.name} on {loaded.info.name}: {top1:.2f} % top-1")
         metadata[f"top1 {loaded.info.name}"] = repr(top1)
     digest = save_weights(tensors, target, network.name, num_classes, metadata)
     load_weights(network.build(num_classes), target, network.name)
-    print(f"{target}: {network.name}, {num_classes} classes, sha256 {digest}")
-    print(f"to use it: kdbench run … --teacher {shlex.quote(f'{network.name}={target}')}")
+    tell(f"{target}: {network.name}, {num_classes} classes, sha256 {digest}")
+    tell(f"to use it: kdbench run … --teacher {shlex.quote(f'{network.name}={target}')}")
 
 
 def _target(file: Path, network: str) -> Path:
@@ -196,6 +197,6 @@ def list_(results: options.ResultsOption = RESULTS, as_json: options.JsonOption 
         if record.run.role == "teacher"
     ]
     if as_json:
-        print(json.dumps(rows, indent=1))
+        tell(json.dumps(rows, indent=1))
     else:
-        print(tabulate(rows, headers="keys") if rows else f"no teachers in {results} yet")
+        tell(tabulate(rows, headers="keys") if rows else f"no teachers in {results} yet")

@@ -1,37 +1,49 @@
-"""Standard output and error behind a filter, so that no name or message from outside can steer the terminal."""
+"""What commands print: `tell` writes to standard output, on which nothing else is printed while a command works."""
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import Any, TextIO, cast
+from contextlib import suppress
 
-from kdbench.inputs.visible import visible
+from kdbench.inputs.streams import own_output
 
 
-class Filter:
-    """A text stream that writes `visible` text to another, `unfiltered`."""
-
-    def __init__(self, unfiltered: TextIO):
-        self.unfiltered = unfiltered
-
-    def write(self, text: str) -> int:
-        self.unfiltered.write(visible(text))
-        return len(text)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.unfiltered, name)
+def tell(text: object = "") -> None:
+    """Print a line, or several, as what the command was asked for."""
+    print(text, file=own_output())
 
 
-@contextmanager
-def filtered() -> Iterator[None]:
-    """Inside the context, whatever is printed goes through the filter."""
-    with redirect_stdout(cast(TextIO, Filter(sys.stdout))), redirect_stderr(cast(TextIO, Filter(sys.stderr))):
-        yield
+def separate_output() -> None:
+    """Leave standard output to `tell` alone, for all code and all processes to come: what writes to the file descriptor
+    1 itself, such as a library in C or a worker process, writes to standard error.
+
+    Where the process has no such stream it stays as it is; one that it was started without becomes the null device.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest that is free. Else the first file to be opened would become standard output.
+            os.open(os.devnull, os.O_RDWR)
+    given = sys.__stdout__
+    if given is None or given is not sys.stdout or given.fileno() != 1:
+        return
+    own = open(os.dup(1), "w", encoding=given.encoding, errors=given.errors)  # noqa: SIM115, PTH123
+    own.reconfigure(line_buffering=own.isatty())
+    os.dup2(2, 1)
+    sys.stdout = own
 
 
 def screen_width() -> int | None:
     """Columns of the terminal that standard output is; None where it is a file or a pipe."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    out = own_output()
+    if not out.isatty():
+        return None
+    try:
+        columns = int(os.environ.get("COLUMNS", "0"))
+    except ValueError:
+        columns = 0
+    with suppress(OSError):
+        columns = columns or os.get_terminal_size(out.fileno()).columns
+    return columns or 80

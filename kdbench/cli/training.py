@@ -16,7 +16,7 @@ from kdbench.cli.progress import LiveProgress, PlainProgress
 from kdbench.cli.reading import describe_stale, plan_of, readable_records
 from kdbench.cli.report import write_report
 from kdbench.cli.session import Session
-from kdbench.cli.terminal import screen_width
+from kdbench.cli.terminal import screen_width, tell
 from kdbench.data.dataset import Dataset
 from kdbench.data.told import told
 from kdbench.environment.device import describe_device
@@ -143,7 +143,7 @@ def _outdated(page: Path, store: Store) -> bool:
 def _print_results(session: Session, as_json: bool, keep_stale: bool) -> None:
     records = readable_records(session, keep_stale)
     results = cell_results(session.expansion, records, session.registry)
-    print(render(session.expansion, results, "json" if as_json else "text", width=screen_width()))
+    tell(render(session.expansion, results, "json" if as_json else "text", width=screen_width()))
 
 
 def _conclude(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kdbench.cli.options import DeviceOption, JsonOption, PairsOption, PluginOption
+from kdbench.cli.terminal import screen_width, tell
 
 if TYPE_CHECKING:
     from kdbench.checks.findings import Finding
@@ -44,8 +44,8 @@ def verify(
         typer.echo(f"{name}: {f'{failed} failed' if failed else 'ok'}, {time.perf_counter() - began:.1f} s", err=True)
         findings += found
     if as_json:
-        print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1, ensure_ascii=False))
+        tell(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1, ensure_ascii=False))
     else:
-        print(text(findings, shutil.get_terminal_size((100, 40)).columns))
+        tell(text(findings, screen_width() or 100))
     if any(finding.status == "failed" for finding in findings):
         raise typer.Exit(1)

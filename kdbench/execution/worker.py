@@ -21,9 +21,11 @@ import torch
 
 from kdbench.execution.interrupt import StopSignal
 from kdbench.execution.options import Options
+from kdbench.execution.quiet import quiet_libraries
 from kdbench.execution.staleness import read_sources
 from kdbench.execution.trainer import Trainer
 from kdbench.inputs.errors import UserError
+from kdbench.inputs.streams import filtered
 from kdbench.plugins import load_plugins
 from kdbench.run import Run
 from kdbench.store import files
@@ -65,6 +67,11 @@ def work(pipe: Connection, store: Store, options: Options) -> None:
         signal.signal(number, signal.SIG_IGN)
     # What the file system cannot do the parent has said.
     logging.getLogger(files.__name__).setLevel(logging.ERROR)
+    with filtered(), quiet_libraries():
+        _work(pipe, store, options)
+
+
+def _work(pipe: Connection, store: Store, options: Options) -> None:
     orders, stop = queue.SimpleQueue[Any](), threading.Event()
     threading.Thread(target=_listen, args=(pipe, orders, stop), daemon=True).start()
 

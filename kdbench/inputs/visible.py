@@ -15,9 +15,10 @@ def visible(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(_escaped(c) if c not in "\n\t" and unicodedata.category(c) in _HIDDEN else c for c in text)
+    return "".join(escaped(c) if c not in "\n\t" and unicodedata.category(c) in _HIDDEN else c for c in text)
 
 
-def _escaped(character: str) -> str:
+def escaped(character: str) -> str:
+    """A character as JSON writes it where it holds no more than ASCII."""
     units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2))

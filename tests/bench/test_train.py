@@ -12,7 +12,7 @@ from kdbench.bench.train import peak, run_training
 from kdbench.bench.train_data import dataset_or_noise, noise
 from kdbench.bench.train_loops import PlainLoop, Setting
 from kdbench.bench.train_report import render, to_json
-from kdbench.cli.main import app
+from kdbench.cli.app import app
 from kdbench.data.dataset import DatasetInfo
 from kdbench.inputs.errors import UserError
 from kdbench.plugins import load_plugins

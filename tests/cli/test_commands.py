@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from kdbench.cli.main import app
+from kdbench.cli.app import app
 from kdbench.method import Method
 from kdbench.plugins import load_plugins
 from kdbench.store.weights import save_weights

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdbench.cli import report as module
+from kdbench.report.page import watch as module
 from kdbench.store.store import Store
 from tests.cli.support import kdbench
 from tests.report.fabricate import expansion_of, fabricate

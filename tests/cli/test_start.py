@@ -5,7 +5,8 @@ import sys
 
 HELP = """
 import contextlib, io, sys
-from kdbench.cli.main import app, main
+from kdbench.cli.app import app
+from kdbench.cli.main import main
 import typer
 
 def paths(command, path):

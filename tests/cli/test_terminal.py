@@ -9,7 +9,7 @@ import pytest
 
 from kdbench.cli.console import Terminal
 from kdbench.cli.main import main
-from kdbench.cli.terminal import filtered
+from kdbench.inputs.streams import filtered
 from kdbench.inputs.visible import visible
 from tests.cli.support import TINY_GRID, kdbench, tiny_grid
 
