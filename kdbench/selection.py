@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kdbench.candidates import with_candidates
 from kdbench.grid import Grid, Pair, PairField, Row, Table
+from kdbench.inputs import paths
 from kdbench.inputs.documents import read_yaml
 from kdbench.inputs.errors import UserError, lacking, unknown
 from kdbench.inputs.validation import unknown_key, validated
@@ -64,14 +65,21 @@ def load_grid(name: str, registry: Registry, selection: Selection | None = None)
 
 def _grid_file(name: str, registry: Registry) -> Path:
     """A YAML file by its path, or a registered grid's by its name."""
-    path = Path(name)
-    if path.suffix.lower() in (".yaml", ".yml"):
-        return path
+    if name.lower().endswith((".yaml", ".yml")):
+        return paths.file(name)
     if name not in registry.names("grid"):
-        for candidate in (path.with_name(f"{path.name}.yaml"), path) if path.name else ():
-            if candidate.is_file():
-                raise UserError(f"no grid is called '{name}'; the file is {candidate}: a grid's file ends in .yaml.")
+        for candidate in filter(None, (_file(f"{name}.yaml"), _file(name))):
+            raise UserError(f"no grid is called '{name}'; the file is {candidate}: a grid's file ends in .yaml.")
     return registry.grid_file(name)
+
+
+def _file(name: str) -> Path | None:
+    """The file of that path; None where it is none, as most names of grids are not."""
+    try:
+        path = paths.file(name)
+    except UserError:
+        return None
+    return path if path.is_file() else None
 
 
 def _comparable(table: Table, recipe: Recipe, own: str | dict[str, Any] | None, registry: Registry) -> Table:

@@ -11,7 +11,7 @@ from kdbench.cli import options
 from kdbench.cli.session import Session, with_session
 from kdbench.cli.terminal import tell
 from kdbench.gate.margin import MARGIN, checked_margin
-from kdbench.inputs.names import checked_path
+from kdbench.inputs import paths
 
 app = typer.Typer(help="Baselines that `kdbench check` compares with.", no_args_is_help=True)
 
@@ -25,7 +25,7 @@ def _group() -> None:
 @with_session
 def save(
     session: Session,
-    file: Annotated[Path, typer.Argument(callback=checked_path, help="The JSON file to write.")],
+    file: Annotated[Path, typer.Argument(parser=paths.new_file, metavar="FILE", help="The JSON file to write.")],
     grid: options.GridOption = "quick",
     margin: Annotated[
         float,

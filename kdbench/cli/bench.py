@@ -10,6 +10,7 @@ import typer
 
 from kdbench.cli import options
 from kdbench.cli.terminal import tell
+from kdbench.inputs import paths
 from kdbench.inputs.errors import UserError, unknown
 
 app = typer.Typer(help="Benchmarks of this machine.", no_args_is_help=True)
@@ -96,8 +97,15 @@ def kernels(
         str, typer.Option(help="Only these, comma-separated: reference, compiled, analytic, inductor, triton.")
     ] = "",
     as_json: options.JsonOption = False,
-    save: Annotated[Path | None, typer.Option(help="Also write the result as JSON there, for `--compare`.")] = None,
-    compare: Annotated[Path | None, typer.Option(help="A saved result to compare with.")] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            parser=paths.new_file, metavar="FILE", help="Also write the result as JSON there, for `--compare`."
+        ),
+    ] = None,
+    compare: Annotated[
+        Path | None, typer.Option(parser=paths.file, metavar="FILE", help="A saved result to compare with.")
+    ] = None,
     bound: Annotated[
         float, typer.Option(min=1, help="With --compare: exit 1 where a median is this many times the saved one.")
     ] = BOUND,

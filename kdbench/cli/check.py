@@ -14,14 +14,19 @@ from kdbench.cli import options
 from kdbench.cli.options import RESULTS
 from kdbench.cli.terminal import tell
 from kdbench.gate.margin import checked_margin
-from kdbench.inputs.names import checked_path
+from kdbench.inputs import paths
 
 if TYPE_CHECKING:
     from kdbench.gate.rerun import Bench
 
 
 def check(
-    baseline: Annotated[Path, typer.Option("--baseline", help="A file that `kdbench baseline save` wrote.")],
+    baseline: Annotated[
+        Path,
+        typer.Option(
+            "--baseline", parser=paths.file, metavar="FILE", help="A file that `kdbench baseline save` wrote."
+        ),
+    ],
     margin: Annotated[
         float | None,
         typer.Option(
@@ -35,7 +40,9 @@ def check(
         bool, typer.Option("--allow-undecided", help="Exit 0, not 3, where these seeds cannot tell.")
     ] = False,
     no_run: Annotated[bool, typer.Option("--no-run", help="Train nothing; judge the runs that are there.")] = False,
-    junit: Annotated[Path | None, typer.Option("--junit", callback=checked_path, help="Write JUnit XML there.")] = None,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", parser=paths.new_file, metavar="FILE", help="Write JUnit XML there.")
+    ] = None,
     as_json: options.JsonOption = False,
     seeds: Annotated[str, typer.Option("--seeds", help="Other seeds than the baseline's, such as 3,4,5.")] = "",
     dataset: Annotated[str, typer.Option("--dataset", help="Where the baseline's data are, as parquet:DIR.")] = "",

@@ -10,11 +10,15 @@ import typer
 
 from kdbench.cli import options
 from kdbench.cli.terminal import tell
+from kdbench.inputs import paths
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(help="A results folder, or a file of `kdbench baseline save`.")],
-    b: Annotated[Path, typer.Argument(help="Another.")],
+    a: Annotated[
+        Path,
+        typer.Argument(parser=paths.path, metavar="A", help="A results folder, or a file of `kdbench baseline save`."),
+    ],
+    b: Annotated[Path, typer.Argument(parser=paths.path, metavar="B", help="Another.")],
     alpha: Annotated[float, typer.Option(min=1e-6, max=0.5, help="One minus the intervals' level.")] = 0.05,
     as_json: options.JsonOption = False,
 ) -> None:

@@ -11,11 +11,13 @@ from kdbench.cli import options
 from kdbench.cli.session import Session, with_session
 from kdbench.cli.stats import REFERENCES
 from kdbench.cli.terminal import tell
+from kdbench.inputs import paths
 from kdbench.inputs.errors import UserError
-from kdbench.inputs.names import checked_path
 from kdbench.report.figures.kinds import KINDS, Format
 
-OutputOption = Annotated[Path, typer.Option("--output", "-o", callback=checked_path, help="The folder to write to.")]
+OutputOption = Annotated[
+    Path, typer.Option("--output", "-o", parser=paths.new_folder, metavar="FOLDER", help="The folder to write to.")
+]
 FormatOption = Annotated[str, typer.Option("--format", help="svg, png or both, comma-separated.")]
 
 

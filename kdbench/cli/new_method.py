@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kdbench.cli.terminal import tell
+from kdbench.inputs import paths
 from kdbench.inputs.errors import UserError
-from kdbench.inputs.names import checked_path, unfit_name
+from kdbench.inputs.names import unfit_name
 
 if TYPE_CHECKING:
     from kdbench.registry import Registry
@@ -31,7 +32,10 @@ FILES = {
 
 def new_method(
     name: Annotated[str, typer.Argument(help="The method's name: lower-case letters, digits and underscores.")],
-    directory: Annotated[Path | None, typer.Option(help="Folder to write; by default kdbench-NAME.")] = None,
+    directory: Annotated[
+        Path | None,
+        typer.Option(parser=paths.new_folder, metavar="FOLDER", help="Folder to write; by default kdbench-NAME."),
+    ] = None,
 ) -> None:
     """Write an installable package with one working method, its tests and a README."""
     from kdbench.cli.values import registry_with
@@ -39,7 +43,7 @@ def new_method(
 
     registry = registry_with(None)
     words = names(name, registry)
-    folder = checked_path(directory) or Path(words["distribution"])
+    folder = directory or paths.new_folder(words["distribution"])
     if folder.exists():
         raise UserError(f"{folder} is already there; name another folder with --directory, or move it away.")
     for path, template in FILES.items():

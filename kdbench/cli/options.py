@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from kdbench.inputs.names import checked_path
+from kdbench.inputs import paths
 
 GridOption = Annotated[str, typer.Option("--grid", help="A grid's name (`kdbench list grids`) or a YAML file.")]
 TablesOption = Annotated[str, typer.Option("--tables", help="Only these tables of the grid, comma-separated.")]
@@ -18,7 +18,9 @@ PairsOption = Annotated[str, typer.Option("--pairs", help="Only these pairs, as 
 MethodsOption = Annotated[str, typer.Option("--methods", help="Only these methods, comma-separated.")]
 SeedsOption = Annotated[str, typer.Option("--seeds", help="Seeds, such as 0,1,2.")]
 DatasetOption = Annotated[str, typer.Option("--dataset", help="Another data set, such as folder:DIR.")]
-DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where data sets lie.")]
+DataDirOption = Annotated[
+    Path | None, typer.Option("--data-dir", parser=paths.folder, metavar="FOLDER", help="Where data sets lie.")
+]
 RecipeOption = Annotated[str, typer.Option("--recipe", help="A recipe's name (`kdbench list recipes`).")]
 GridRecipeOption = Annotated[
     str, typer.Option("--recipe", help="Another recipe (`kdbench list recipes`), as a whole; --set changes it further.")
@@ -33,9 +35,15 @@ VaryOption = Annotated[
 ]
 PrecisionOption = Annotated[str, typer.Option("--precision", help="fp32, tf32 or bf16; the same as recipe.precision.")]
 ResultsOption = Annotated[
-    Path, typer.Option("--results", callback=checked_path, help="Folder of records, checkpoints and weights.")
+    Path,
+    typer.Option(
+        "--results", parser=paths.results_folder, metavar="FOLDER", help="Folder of records, checkpoints and weights."
+    ),
 ]
-PluginOption = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with hooks. May be repeated.")]
+PluginOption = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", parser=paths.file, metavar="FILE", help="A Python file with hooks. May be repeated."),
+]
 TeacherOption = Annotated[
     list[str] | None,
     typer.Option("--teacher", help="Use imported weights: ARCH=FILE (`kdbench teachers import`). May be repeated."),

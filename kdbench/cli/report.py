@@ -13,16 +13,16 @@ from kdbench.cli.session import Session, with_session
 from kdbench.cli.stats import REFERENCES
 from kdbench.cli.terminal import tell
 from kdbench.environment.commit import command_line
+from kdbench.inputs import paths
 from kdbench.inputs.errors import UserError
-from kdbench.inputs.names import checked_path
 
 
 @with_session
 def report(
     session: Session,
-    output: Annotated[Path, typer.Option("--output", "-o", callback=checked_path, help="The file to write.")] = Path(
-        "report.html"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", parser=paths.new_file, metavar="FILE", help="The file to write.")
+    ] = Path("report.html"),
     reference: Annotated[
         list[str] | None,
         typer.Option("--reference", help="Row to compare with, METHOD or METHOD/VARIANT; else kd and student."),

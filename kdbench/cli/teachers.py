@@ -12,8 +12,8 @@ import typer
 from kdbench.cli import options
 from kdbench.cli.options import RESULTS
 from kdbench.cli.terminal import tell
+from kdbench.inputs import paths
 from kdbench.inputs.errors import UserError
-from kdbench.inputs.names import checked_path
 
 if TYPE_CHECKING:
     from kdbench.data.dataset import DatasetSource
@@ -99,13 +99,24 @@ def train(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="A checkpoint with a zoo's names: a file of torch.save or safetensors.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            parser=paths.file,
+            metavar="FILE",
+            help="A checkpoint with a zoo's names: a file of torch.save or safetensors.",
+        ),
+    ],
     arch: Annotated[str, typer.Option("--arch", help="The network it holds.")],
     num_classes: Annotated[int, typer.Option("--num-classes", min=2)] = 100,
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", help="Default: FILE with .safetensors; if it has that, with the network's name."
+            "-o",
+            "--output",
+            parser=paths.new_file,
+            metavar="FILE",
+            help="Default: FILE with .safetensors; if it has that, with the network's name.",
         ),
     ] = None,
     prefix: Annotated[
@@ -131,8 +142,7 @@ def import_(
 
     registry = registry_with(plugin)
     network = registry.architecture(arch)
-    target = output or _target(file, network.name)
-    checked_path(target)
+    target = output or paths.new_file(_target(file, network.name))
     if target.exists():
         raise UserError(f"{target} already exists and is not overwritten; choose another name with -o.")
     read = read_zoo_checkpoint(file, network, num_classes, prefix)

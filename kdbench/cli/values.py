@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from kdbench.inputs import paths
 from kdbench.inputs.documents import MAX_YAML_DEPTH, read_value
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.seeds import parse_seeds
@@ -32,7 +33,7 @@ def registry_with(plugins: list[Path] | None) -> Registry:
 def default_data_dir() -> Path | None:
     """Where data sets lie if no option says so: the environment variable KDBENCH_DATA."""
     folder = os.environ.get("KDBENCH_DATA")
-    return Path(folder) if folder else None
+    return paths.folder(folder) if folder else None
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -121,11 +122,12 @@ def imported_teachers(teachers: list[str], registry: Registry) -> dict[str, tupl
     """Architecture → (sha256 of its tensors, file) of `--teacher` options."""
     found: dict[str, tuple[str, Path]] = {}
     for text in teachers:
-        name, equals, file = text.partition("=")
-        if not (equals and name and file):
+        name, equals, given = text.partition("=")
+        if not (equals and name and given):
             raise UserError(f"--teacher takes ARCH=FILE, not '{text}'.")
         name = registry.architecture(name).name
         if name in found:
             raise UserError(f"--teacher names {name} twice; a grid has one teacher of a network.")
-        found[name] = (read_metadata(Path(file))["sha256"], Path(file))
+        file = paths.file(given)
+        found[name] = (read_metadata(file)["sha256"], file)
     return found

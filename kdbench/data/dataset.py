@@ -15,6 +15,7 @@ from torch import Tensor
 from kdbench.data.known import KNOWN, Channels, known_by
 from kdbench.data.resemblance import resemblance
 from kdbench.data.split import Split, content_checksum
+from kdbench.inputs import paths
 from kdbench.inputs.errors import UserError
 
 #: What tells data of one name apart.
@@ -206,5 +207,6 @@ class DatasetSource(ABC):
 
 
 def data_root(data_dir: Path | None) -> Path:
-    """The folder of data sets: `data_dir`, else the variable KDBENCH_DATA, else ~/.cache/kdbench/data."""
-    return Path(data_dir or os.environ.get("KDBENCH_DATA") or Path("~/.cache/kdbench/data")).expanduser()
+    """The folder of data sets: `data_dir`, else the variable KDBENCH_DATA, else `data` in kdbench's cache folder."""
+    given = os.environ.get("KDBENCH_DATA")
+    return data_dir or (paths.folder(given) if given else paths.cache_folder() / "data")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource
 from kdbench.data.remember import State, remember, remembered, state_of
+from kdbench.inputs import paths
 from kdbench.inputs.errors import UserError
 
 #: Images that a split may have, and bytes that it may take decoded.
@@ -29,7 +30,7 @@ class LocalFolder(DatasetSource):
         if not argument:
             raise self._no_folder()
         # `..` is taken out by its letters, so that a link to a folder keeps the link's name.
-        folder = Path(os.path.normpath(Path(argument).expanduser().absolute()))
+        folder = Path(os.path.normpath(paths.folder(argument).absolute()))
         return replace(self, name=f"{self.name}:{argument}", folder=folder)
 
     @abstractmethod

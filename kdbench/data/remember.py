@@ -1,6 +1,6 @@
 """What local data were found to be, remembered by the state of their files: reading commands need not decode again.
 
-Kept in `~/.cache/kdbench/datasets.json`, which may be removed at any time.
+Kept in `datasets.json` of the cache folder, `~/.cache/kdbench` where there is a home, which may be removed at any time.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from kdbench.data.dataset import DatasetInfo
+from kdbench.inputs.paths import cache_folder
 from kdbench.store.files import NotWritten, write_atomically
 
-CACHE = Path("~/.cache/kdbench/datasets.json")
+CACHE = cache_folder() / "datasets.json"
 #: Changes when the same files are read otherwise.
 READING = 1
 #: How many are remembered, the latest ones.
@@ -71,16 +72,15 @@ def remember(state: State, info: DatasetInfo) -> None:
     latest = dict(list(kept.items())[-MOST:])
     data = json.dumps({key: dataclasses.asdict(value) for key, value in latest.items()}, indent=1)
     try:
-        write_atomically(CACHE.expanduser(), data.encode())
-    except (NotWritten, RuntimeError) as refused:
+        write_atomically(CACHE, data.encode())
+    except NotWritten as refused:
         logging.getLogger(__name__).warning("%s; the next command reads the data anew", refused)
 
 
 def _kept() -> dict[str, DatasetInfo]:
     try:
-        return _INFOS.validate_json(CACHE.expanduser().read_bytes())
-    # RuntimeError: no home.
-    except (OSError, ValueError, RuntimeError):
+        return _INFOS.validate_json(CACHE.read_bytes())
+    except (OSError, ValueError):
         return {}
 
 

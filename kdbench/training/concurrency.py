@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 
 from kdbench.inputs.errors import unknown
+from kdbench.inputs.paths import cache_folder
 from kdbench.store.files import NotWritten, write_atomically
 from kdbench.training.lanes import CudaLanes, Work
 from kdbench.training.step import EagerStep, GraphedStep, Lockstep, Step
 
-CACHE = Path("~/.cache/kdbench/concurrency.json")
 TIMED_STEPS = 20
 
 
@@ -94,11 +94,12 @@ def cuda_seconds(work: Work, device: torch.device) -> float:
     return float(begin.elapsed_time(end)) / 1e3
 
 
-def remembered(kind: str, measure: Callable[[], int], cache: Path = CACHE) -> int:
+def remembered(kind: str, measure: Callable[[], int], cache: Path | None = None) -> int:
     """The number kept for `kind`, measured now if there is none; a file that cannot be read is made anew.
 
-    Where there is no home that can be written, as in many containers, it is measured again another time.
+    Where that cannot be written, as in many containers, it is measured again another time.
     """
+    cache = cache or cache_folder() / "concurrency.json"
     known = _kept(cache)
     if kind in known:
         return known[kind]
@@ -106,14 +107,14 @@ def remembered(kind: str, measure: Callable[[], int], cache: Path = CACHE) -> in
     try:
         # Read again: another process may have measured something else meanwhile.
         kept = json.dumps(_kept(cache) | {kind: best}, indent=1)
-        write_atomically(cache.expanduser(), kept.encode())
-    except (NotWritten, RuntimeError) as refused:
+        write_atomically(cache, kept.encode())
+    except NotWritten as refused:
         logging.getLogger(__name__).warning("%s; the next run measures anew", refused)
     return best
 
 
 def _kept(cache: Path) -> dict[str, int]:
     try:
-        return {str(key): int(value) for key, value in json.loads(cache.expanduser().read_text()).items()}
-    except (OSError, ValueError, AttributeError, TypeError, RuntimeError):
+        return {str(key): int(value) for key, value in json.loads(cache.read_text()).items()}
+    except (OSError, ValueError, AttributeError, TypeError):
         return {}

@@ -177,7 +177,7 @@ def test_a_file_that_is_far_too_long_is_not_read_whole(folder: Path, monkeypatch
 
 def test_both_splits_and_an_image_in_each_class_are_needed(folder: Path, tmp_path: Path) -> None:
     refused(tmp_path / "nowhere", "holds no folder train with one called test or val or valid or validation beside it")
-    refused(tmp_path / ("x" * 5000), "the folder of a data set cannot be read")
+    refused(tmp_path / ("x" * 5000), "has a name of more than 255 bytes")
     (folder / "train/yak").mkdir()
     refused(folder, r"train/yak has no file that ends in \.jpg, .*; take the folder away")
     (folder / "train").rename(folder / "old")

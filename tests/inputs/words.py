@@ -8,7 +8,10 @@ NAMES = (
 )  # fmt: skip
 
 #: What is no folder to write to.
-PATHS = ("a\x1b[2J", "a\nb", "\u202eb", "con", "x/NUL/y", "aux.d", "a" * 300, "x/" + "b" * 256 + "/y")
+PATHS = (
+    "", "\udcff", "x/\udce4/y", "nul\0byte", "x/" * 2000 + "y", "~nobody-has-this-name/x",
+    "a\x1b[2J", "a\nb", "\u202eb", "con", "x/NUL/y", "aux.d", "a" * 300, "x/" + "b" * 256 + "/y",
+)  # fmt: skip
 
 #: What is no `--set` option of a grid with the methods student and kd.
 SETTINGS = (
