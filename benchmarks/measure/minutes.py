@@ -15,6 +15,8 @@ MOST = {"checks": 60.0, "train": 120.0, "kernels": 90.0}
 TABLES_PART = 1 / 3
 #: What a table's run does not spend on steps: starting, decoding the data, capturing; and then what is seen of it.
 START, VIEWS = 40.0, 20.0
+#: Seconds of an epoch whose pace could not be measured: only the shortest recipe is begun.
+UNKNOWN = 1e6
 LOSSES = ("kd", "ce_kd", "deep_kd", "deep_mse")
 RECIPES = {"crd240": 240, "crd60": 60, "crd16": 16}
 
@@ -100,7 +102,7 @@ def table(given: Measurement) -> bool:
     _go_without(given)
     if not file.exists():
         run.python("benchmarks.measure.pace", given.device, size.pair, into=file)
-    pace = json.loads(file.read_text()) if file.exists() else {"epoch_seconds": 0.0}
+    pace = json.loads(file.read_text()) if file.exists() else {"epoch_seconds": UNKNOWN}
     # What was begun is gone on with, however much time this call has.
     if "recipe" not in pace:
         pace["recipe"] = longest(pace, run.left - VIEWS)

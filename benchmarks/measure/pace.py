@@ -14,7 +14,6 @@ import torch
 from kdbench.bench.report import measured_on
 from kdbench.bench.train_data import noise
 from kdbench.bench.train_loops import Setting
-from kdbench.data.cifar100 import INFO
 from kdbench.plugins import load_plugins
 from kdbench.recipe import load_recipe
 from kdbench.training.checkpoint import Progress
@@ -27,13 +26,14 @@ METHODS = ("student", "kd", "dskd")
 
 def main(device: torch.device, teacher: str, student: str) -> None:
     """Print steps and evaluations in seconds, and what an epoch of all comes to."""
-    recipe = load_recipe("crd240", {"precision": "bf16"})
-    students = Setting(load_plugins(), noise(INFO), teacher, student, recipe, device)
-    alone = Setting(students.registry, students.dataset, teacher, teacher, recipe, device)
+    recipe, registry = load_recipe("crd240", {"precision": "bf16"}), load_plugins()
+    data = noise(registry.dataset("cifar100").info(None))
+    students = Setting(registry, data, teacher, student, recipe, device)
+    alone = Setting(registry, data, teacher, teacher, recipe, device)
     steps, tests = {}, {}
     for name, setting, methods in (("teacher", alone, METHODS[:1]), ("students", students, METHODS)):
         steps[name], tests[name] = _paces(setting, methods)
-    batches = -(-INFO.train_size // recipe.batch_size)
+    batches = -(-data.info.train_size // recipe.batch_size)
     found = {
         "pair": f"{teacher}:{student}",
         "students": METHODS,

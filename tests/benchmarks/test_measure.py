@@ -4,12 +4,15 @@ import json
 import sys
 import tarfile
 import time
+from importlib.metadata import distribution, distributions
+from pathlib import Path
 
 import pytest
 
 from benchmarks.measure import minutes, stages
 from benchmarks.measure.__main__ import main
 from benchmarks.measure.bundle import Bundle
+from benchmarks.measure.install import link_tree
 from benchmarks.measure.measurement import Measurement
 from benchmarks.measure.stages import NO_TIME, Runner
 from benchmarks.measure.targets import judged
@@ -173,12 +176,31 @@ def test_what_goes_home_is_a_few_files(tmp_path):
     for name in ("results/records", "results/weights", "report", "bench", "logs"):
         (work / name).mkdir(parents=True)
         (work / name / "file").write_text("x")
+    for run, role in (("t", "teacher"), ("s", "student")):
+        record = {"id": run, "status": "done", "run": {"role": role}}
+        (work / "results" / "records" / f"{run}.json").write_text(json.dumps(record))
+        (work / "results" / "weights" / f"{run}.safetensors").write_text(run)
     for _ in range(2):
         Bundle(work, tmp_path / "out").pack("all is well")
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"records.tar.gz", "report.tar.gz", "bench.tar.gz", "summary.txt"}
+    assert names == {"records.tar.gz", "report.tar.gz", "bench.tar.gz", "weights.tar", "summary.txt"}
+    with tarfile.open(tmp_path / "out" / "weights.tar") as packed:
+        assert packed.getnames() == ["weights/t.safetensors"]
     with tarfile.open(tmp_path / "out" / "bench.tar.gz") as packed:
         assert packed.getnames() == ["bench", "bench/file", "logs", "logs/file"]
+
+
+def test_a_linked_tree_is_found_with_its_plugins(tmp_path):
+    root = Path(__file__).parents[2]
+    link_tree(root, tmp_path / "site")
+    (linked,) = distributions(path=[str(tmp_path / "site")])
+    ours = distribution("kdbench")
+    assert (linked.name, linked.version) == ("kdbench", ours.version)
+    mine, theirs = (
+        {(entry.group, entry.name, entry.value) for entry in found.entry_points} for found in (linked, ours)
+    )
+    assert mine == {entry for entry in theirs if entry[0] != "console_scripts"}
+    assert (tmp_path / "site" / "kdbench_methods" / "kd.py").samefile(root / "methods" / "kd.py")
 
 
 @pytest.mark.parametrize(
