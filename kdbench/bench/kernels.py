@@ -91,8 +91,9 @@ def run_kernels(
 def _measure(
     case: Case, device: torch.device, implementations: Sequence[str], rounds: int, upstream: float, bandwidth: float
 ) -> list[Row]:
-    torch.compiler.reset()  # so that each size is compiled for itself, not one size more of an earlier case
     possible = [name for name in implementations if ONLY_ON.get(name, device.type) == device.type]
+    if {"compiled", "inductor"} & set(possible):  # else the compiler need not even be imported, which takes seconds
+        torch.compiler.reset()  # so that each size is compiled for itself, not one size more of an earlier case
     runs = {name: _Run(case, name, device, upstream) for name in possible}
     seconds: dict[tuple[str, str, bool], list[float]] = {
         (name, direction, graph): []
