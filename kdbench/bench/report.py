@@ -9,8 +9,8 @@ import torch
 from tabulate import tabulate
 
 from kdbench.bench.kernels import Result
-from kdbench.environment.commit import command_line
 from kdbench.environment.summary import environment
+from kdbench.inputs.commands import command_line
 from kdbench.inputs.errors import UserError
 
 HEADER = (

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -94,13 +92,14 @@ def check(
 def _train(bench: Bench, device: str, workers: int, plugins: list[Path], imported: dict[str, Path]) -> None:
     """Train what is lacking, with progress on standard error; after an interruption nothing is judged."""
     from kdbench.cli.console import Terminal
-    from kdbench.cli.progress import LiveProgress, PlainProgress
-    from kdbench.environment.commit import command_line
+    from kdbench.cli.planned import situation
+    from kdbench.cli.progress import display
     from kdbench.environment.device import resolve_device
     from kdbench.execution.interrupt import StopSignal
     from kdbench.execution.local import Summary
     from kdbench.execution.options import Options
     from kdbench.gate.rerun import refuse_stale, train
+    from kdbench.inputs.commands import command_line
 
     refuse_stale(bench)
     plan = bench.plan
@@ -116,15 +115,14 @@ def _train(bench: Bench, device: str, workers: int, plugins: list[Path], importe
         imported=imported,
     )
     say = Terminal(stderr=True)
-    say.print(f"{len(plan.pending)} of {len(plan.runs)} runs to train, {len(plan.teachers)} teachers first.")
-    epochs = sum(run.recipe.epochs for run in [*plan.teachers, *plan.pre_stages, *plan.pending])
-    display = (LiveProgress if say.is_terminal else PlainProgress)(say, epochs, bench.registry)
+    say.print(situation(plan))
+    shown = display(say, plan.to_train, bench.store, bench.registry, bench.expansion.info)
     stop = StopSignal()
     summary = Summary()
-    with stop, display, bench.registry.observing(display):
+    with stop, shown, bench.registry.observing(shown):
         summary = train(bench, plan, how, stop.requested)
     for sentence in summary.skipped:
         say.print(sentence)
     if summary.interrupted:
-        say.print(f"Stopped; nothing was judged. To go on: {shlex.join(['kdbench', *sys.argv[1:]])}")
+        say.print(f"Stopped; nothing was judged. To go on: {command_line()}")
         raise typer.Exit(stop.exit_code)

@@ -12,6 +12,7 @@ from kdbench.cli.session import Session, with_session
 from kdbench.cli.stats import REFERENCES
 from kdbench.cli.terminal import tell
 from kdbench.inputs import paths
+from kdbench.inputs.commands import kdbench
 from kdbench.inputs.errors import UserError
 from kdbench.report.figures.kinds import KINDS, Format
 
@@ -53,7 +54,7 @@ def figures(
     shown = plots(session.expansion, found, records, session.registry)
     if not shown:
         raise UserError(
-            f"no finished run of grid '{grid}' in {session.store.root}; `kdbench run --grid {grid}` makes them."
+            f"no finished run of grid '{grid}' in {session.store.root}; `{kdbench('run', '--grid', grid)}` makes them."
         )
     lost = dict.fromkeys(label for plot in shown for label in plot.unweighted)
     if lost and "terms" in wanted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import keyword
 import re
+import shlex
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -50,7 +51,8 @@ def new_method(
         file = folder / Template(path).substitute(words)
         text = files("kdbench.templates").joinpath(f"{template}.template").read_text(encoding="utf-8")
         write_atomically(file, Template(text).substitute(words).encode())
-    tell(f"Wrote {folder}. Next:\n  python -m pip install -e {folder}\n  python -m pytest {folder}")
+    quoted = shlex.quote(str(folder))
+    tell(f"Wrote {folder}. Next:\n  python -m pip install -e {quoted}\n  python -m pytest {quoted}")
 
 
 def names(name: str, registry: Registry) -> dict[str, str]:

@@ -6,6 +6,7 @@ import json
 
 from kdbench.cells import title
 from kdbench.cli.reading import describe_stale
+from kdbench.cli.recipes import recipe_in_words
 from kdbench.cli.session import Session
 from kdbench.cli.terminal import tell
 from kdbench.environment.device import describe_device, resolve_device
@@ -13,20 +14,26 @@ from kdbench.execution.estimate import Estimator
 from kdbench.execution.footprint import Footprint
 from kdbench.execution.plan import Plan, cohorts
 from kdbench.inputs.places import asking
+from kdbench.inputs.wording import counted, duration, listed
 from kdbench.recipe import Recipe
 from kdbench.run import Run
 
 
 def situation(plan: Plan) -> str:
     """How many runs are finished, and how many are to be trained."""
-    done = len(plan.runs) - len(plan.pending)
-    if not plan.pending:
-        return f"Nothing to train: all {len(plan.runs)} runs are finished."
-    skipped = f"{done} finished and skipped, " if done else ""
-    return (
-        f"{len(plan.runs)} runs: {skipped}{len(plan.pending)} to train; "
-        f"{len(plan.all_teachers)} teachers, {len(plan.teachers)} to train first."
-    )
+    total, left = len(plan.runs), len(plan.pending)
+    if not left:
+        return f"Nothing to train: {'the run is' if total == 1 else f'all {total:,} runs are'} finished."
+    done = f"{total - left:,} finished, " if left < total else ""
+    return f"{counted(total, 'run')}: {done}{left:,} to train{_teachers(len(plan.all_teachers), len(plan.teachers))}."
+
+
+def _teachers(total: int, lacking: int) -> str:
+    if not total:
+        return ""
+    if not lacking:
+        return f"; {counted(total, 'teacher')}, trained already"
+    return f"; {counted(total, 'teacher')}, {lacking} to train first"
 
 
 def resolved(session: Session, plan: Plan) -> list[str]:
@@ -34,9 +41,9 @@ def resolved(session: Session, plan: Plan) -> list[str]:
     rates: dict[str, list[str]] = {}
     for run in [*plan.teachers, *plan.pending]:
         rates.setdefault(f"{run.recipe.lr:g}", []).append(run.student)
-    lines = [f"{whose}: {_described_recipe(recipe)}" for whose, recipe in _recipes(session, plan).items()]
+    lines = [f"{whose}: {recipe_in_words(recipe)}" for whose, recipe in _recipes(session, plan).items()]
     lines += warnings(session, plan)
-    lines += [f"lr {rate}: {', '.join(dict.fromkeys(names))}" for rate, names in rates.items()]
+    lines += [f"learning rate {rate}: {', '.join(dict.fromkeys(names))}" for rate, names in rates.items()]
     memory = {_memory(session, run) for run in plan.pending} - {None}
     return lines + sorted(line for line in memory if line)
 
@@ -58,8 +65,8 @@ def milestone_warning(recipe: Recipe, whose: str = "recipe") -> str | None:
     if not recipe.unreached:
         return None
     return (
-        f"warning: {whose}: training ends with epoch {recipe.epochs}, before the learning rate drops (milestones: "
-        f"{', '.join(map(str, recipe.unreached))}); name a whole recipe with --recipe or set recipe.milestones."
+        f"warning: {whose}: training ends with epoch {recipe.epochs}, before the learning rate drops (after "
+        f"{listed(recipe.unreached)}); name a whole recipe with --recipe or set recipe.milestones."
     )
 
 
@@ -84,10 +91,6 @@ def _recipes(session: Session, plan: Plan) -> dict[str, Recipe]:
     return {"recipe": grid.recipe} | ({"teacher_recipe": grid.teacher_recipe} if differs else {})
 
 
-def _described_recipe(recipe: Recipe) -> str:
-    return ", ".join(f"{key} {value}" for key, value in recipe.model_dump(exclude={"lr", "lr_by_family"}).items())
-
-
 def _memory(session: Session, run: Run) -> str | None:
     method = session.registry.method(run.method)
     with asking(method, "memory_bytes"):
@@ -98,7 +101,7 @@ def _memory(session: Session, run: Run) -> str | None:
 def print_plan(session: Session, plan: Plan, device: str, as_json: bool) -> None:
     """Print every run with its state, the settings, and the operations, time and memory that training takes."""
     estimator = Estimator(session.registry, session.expansion.info)
-    pending = [*plan.teachers, *plan.pre_stages, *plan.pending]
+    pending = plan.to_train
     cost = estimator.estimate(pending)
     chosen = resolve_device(device)
     seconds = cost.shared / estimator.rate(pending, chosen, session.expansion.grid.recipe) if cost.shared else 0.0
@@ -135,7 +138,7 @@ def print_plan(session: Session, plan: Plan, device: str, as_json: bool) -> None
     tell(situation(plan))
     tell(
         f"{cost.shared:.3g} FLOPs ({cost.alone:.3g} unshared; methods' own modules not counted), "
-        f"about {_duration(seconds)} at this machine's measured rate ({describe_device(chosen)})"
+        f"about {duration(seconds)} at this machine's measured rate ({describe_device(chosen)})"
     )
     if memory:
         tell(f"about {memory / 1e9:.2g} GB for the largest cohort (methods' own modules not counted)")
@@ -156,10 +159,3 @@ def _described(run: Run, plan: Plan) -> dict[str, object]:
         "seed": run.seed,
         "done": run.id in plan.records,
     }
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} seconds"

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from kdbench.cells import title
+from kdbench.cli.remaining import Remaining
+from kdbench.data.dataset import DatasetInfo
+from kdbench.execution.estimate import work_by_epoch
 from kdbench.hookspecs import hookimpl
+from kdbench.inputs.wording import duration
 from kdbench.registry import Registry
 from kdbench.run import Run
 from kdbench.store.records import Epoch, Record
+from kdbench.store.store import Store
 
 #: On anything but a terminal a run reports an epoch at most this often, in seconds.
 PLAIN_SECONDS = 30.0
@@ -21,7 +27,7 @@ PLAIN_SECONDS = 30.0
 class LiveProgress:
     """An observer: one bar for all epochs that are left, one line for each run in training."""
 
-    def __init__(self, console: Console, epochs: int, registry: Registry):
+    def __init__(self, console: Console, epochs: int, registry: Registry, remaining: Remaining):
         self._console = console
         self._registry = registry
         self._progress = Progress(
@@ -29,9 +35,9 @@ class LiveProgress:
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.fields[accuracy]}"),
-            TimeRemainingColumn(),
             console=console,
         )
+        self._remaining = remaining
         self._total = self._progress.add_task("all epochs", total=epochs, accuracy="")
         self._tasks: dict[str, TaskID] = {}
 
@@ -46,30 +52,33 @@ class LiveProgress:
 
     @hookimpl
     def kdbench_run_started(self, run: Run) -> None:
+        self._remaining.run_started(run)
         self._tasks[run.id] = self._progress.add_task(title(run, self._registry), total=run.recipe.epochs, accuracy="")
 
     @hookimpl
     def kdbench_epoch_ended(self, run: Run, epoch: Epoch) -> None:
         accuracy = f"{epoch.test_top1:.2f} %" if epoch.test_top1 is not None else f"loss {epoch.loss:.3f}"
         self._progress.update(self._tasks[run.id], completed=epoch.epoch, accuracy=accuracy)
-        self._progress.advance(self._total)
+        self._remaining.epoch_ended(run, epoch.epoch)
+        self._progress.update(self._total, advance=1, accuracy=self._remaining.said() or "")
 
     @hookimpl
     def kdbench_run_ended(self, run: Run, record: Record) -> None:
         task = self._tasks.pop(run.id, None)
         if task is not None:
             self._progress.remove_task(task)
-        self._console.print(ending(title(run, self._registry), record))
+        self._remaining.run_ended(run)
+        self._console.print(_with_remaining(ending(title(run, self._registry), record), self._remaining))
 
 
 class PlainProgress:
     """An observer that prints a line when a run ends, and now and then the epoch of a long one."""
 
-    def __init__(self, console: Console, epochs: int, registry: Registry):
+    def __init__(self, console: Console, registry: Registry, remaining: Remaining):
         self._console = console
         self._registry = registry
-        self._left = self._total = epochs
-        self._began = self._said = time.monotonic()
+        self._remaining = remaining
+        self._said = time.monotonic()
 
     def __enter__(self) -> PlainProgress:
         return self
@@ -80,28 +89,46 @@ class PlainProgress:
         """Nothing to undo."""
 
     @hookimpl
+    def kdbench_run_started(self, run: Run) -> None:
+        self._remaining.run_started(run)
+
+    @hookimpl
     def kdbench_epoch_ended(self, run: Run, epoch: Epoch) -> None:
-        self._left -= 1
+        self._remaining.epoch_ended(run, epoch.epoch)
         now = time.monotonic()
         if now - self._said >= PLAIN_SECONDS:
             self._said = now
-            accuracy = f"test accuracy {epoch.test_top1:.2f} %, " if epoch.test_top1 is not None else ""
-            left = (now - self._began) / max(self._total - self._left, 1) * self._left
-            self._console.print(
-                f"{title(run, self._registry)}: epoch {epoch.epoch}/{run.recipe.epochs}, {accuracy}"
-                f"about {left / 60:.0f} min left"
-            )
+            accuracy = f", {epoch.test_top1:.2f} %" if epoch.test_top1 is not None else ""
+            line = f"{title(run, self._registry)}: epoch {epoch.epoch} of {run.recipe.epochs}{accuracy}"
+            self._console.print(_with_remaining(line, self._remaining))
 
     @hookimpl
     def kdbench_run_ended(self, run: Run, record: Record) -> None:
-        self._console.print(ending(title(run, self._registry), record))
+        self._remaining.run_ended(run)
+        self._console.print(_with_remaining(ending(title(run, self._registry), record), self._remaining))
+
+
+def display(
+    console: Console, runs: Sequence[Run], store: Store, registry: Registry, info: DatasetInfo
+) -> LiveProgress | PlainProgress:
+    """What shows the training of `runs`, from where the results folder has them."""
+    remaining = Remaining(work_by_epoch(runs, store, registry, info), {run.id: run.recipe.epochs for run in runs})
+    if console.is_terminal:
+        return LiveProgress(console, sum(run.recipe.epochs for run in runs), registry, remaining)
+    return PlainProgress(console, registry, remaining)
+
+
+def _with_remaining(line: str, remaining: Remaining) -> str:
+    said = remaining.said()
+    return f"{line}; {said}" if said else line
 
 
 def ending(name: str, record: Record) -> str:
     """One line on how the run called `name` ended."""
     if record.failure:
         return f"{name}: {record.status} in epoch {record.failure.epoch}: {record.failure.reason}"
-    seconds = f"{record.cost.train_seconds:.1f} s" if record.cost else ""
+    # In a cohort the seconds are the run's share: what it took is no more than that.
+    took = f", took {duration(record.cost.train_seconds + record.cost.test_seconds)}" if record.cost else ""
     if record.run.role == "pre_stage":
-        return f"{name}: loss {record.curve[-1].loss:.3f}, {seconds}"
-    return f"{name}: {record.top1_last:.2f} % (best {record.top1_best:.2f} %), {seconds}"
+        return f"{name}: loss {record.curve[-1].loss:.3f}{took}"
+    return f"{name}: {record.top1_last:.2f} % (best {record.top1_best:.2f} %){took}"

@@ -15,11 +15,9 @@ from kdbench.data.dataset import called
 from kdbench.execution.plan import Plan, make_plan
 from kdbench.execution.staleness import Present
 from kdbench.inputs.errors import UserError
+from kdbench.inputs.wording import counted, few
 from kdbench.store.records import Record
 from kdbench.store.store import Store
-
-#: How many run ids a sentence names.
-NAMED = 3
 
 
 def plan_of(session: Session, data_sha256: str | None = None) -> Plan:
@@ -53,9 +51,7 @@ def readable_records(session: Session, keep_stale: bool) -> dict[str, Record]:
     stale = {run_id: why for run_id, why in plan.stale.items() if run_id in found.records}
     if stale:
         what = "shown as they are" if keep_stale else "left out"
-        hint = (
-            "" if keep_stale else "; show them with --keep stale, or train them again with `kdbench run --rerun stale`"
-        )
+        hint = "" if keep_stale else "; show them with --keep stale, or train them again: `kdbench run … --rerun stale`"
         typer.echo(f"kdbench: warning: {describe_stale(stale)}: {what}{hint}.", err=True)
     if others := _of_other_data(session, found.records.values()):
         typer.echo(f"kdbench: warning: {others}", err=True)
@@ -63,8 +59,8 @@ def readable_records(session: Session, keep_stale: bool) -> dict[str, Record]:
     of_grid = [run.id for cell in session.expansion.cells for run in cell.runs if run.id in shown]
     if len(unlike := {shown[run_id].data_sha256: run_id for run_id in of_grid}) > 1:
         typer.echo(
-            f"kdbench: warning: results were made on unlike data of one name (runs {_few([*unlike.values()])}) and do "
-            "not compare; `kdbench run --rerun stale` trains those of other data than yours again.",
+            f"kdbench: warning: results were made on unlike data of one name (runs {few([*unlike.values()])}) and do "
+            "not compare; `kdbench run … --rerun stale` trains those of other data than yours again.",
             err=True,
         )
     return shown
@@ -89,10 +85,5 @@ def describe_stale(stale: dict[str, str]) -> str:
     reasons: dict[str, list[str]] = {}
     for run_id, why in stale.items():
         reasons.setdefault(why, []).append(run_id)
-    parts = [f"{len(ids)} because {why} ({_few(ids)})" for why, ids in reasons.items()]
-    return f"{len(stale)} results are stale: {'; '.join(parts)}"
-
-
-def _few(run_ids: list[str]) -> str:
-    shown = ", ".join(run_ids[:NAMED])
-    return shown if len(run_ids) <= NAMED else f"{shown} and {len(run_ids) - NAMED} more"
+    parts = [f"{len(ids)} because {why} ({few(ids)})" for why, ids in reasons.items()]
+    return f"{counted(len(stale), 'result')} {'is' if len(stale) == 1 else 'are'} stale: {'; '.join(parts)}"

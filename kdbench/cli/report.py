@@ -12,8 +12,8 @@ from kdbench.cli import options
 from kdbench.cli.session import Session, with_session
 from kdbench.cli.stats import REFERENCES
 from kdbench.cli.terminal import tell
-from kdbench.environment.commit import command_line
 from kdbench.inputs import paths
+from kdbench.inputs.commands import command_line
 from kdbench.inputs.errors import UserError
 
 

@@ -8,6 +8,7 @@ import typer
 
 from kdbench.cli.options import RESULTS, ResultsOption
 from kdbench.cli.terminal import tell
+from kdbench.inputs.commands import kdbench
 
 app = typer.Typer(help="Verify, repair and clean a results folder.", no_args_is_help=True)
 
@@ -26,9 +27,8 @@ def check(results: ResultsOption = RESULTS) -> None:
     sound = [path for path in store.files("records", ".json") if path not in unsound]
     tell(f"{results}: {len(sound)} sound records, {len(found)} problems")
     if any(problem.aside for problem in found):
-        tell(
-            f"`kdbench results repair --results {results}` sets damaged files aside, for their runs to be trained again"
-        )
+        mend = kdbench("results", "repair", "--results", results)
+        tell(f"`{mend}` sets damaged files aside, for their runs to be trained again")
     if found:
         raise typer.Exit(1)
 

@@ -8,9 +8,9 @@ import typer
 
 from kdbench.cli import options
 from kdbench.cli.session import Session, with_session
-from kdbench.environment.commit import command_line
 from kdbench.execution.deadline import Deadline
 from kdbench.execution.options import CHECKPOINT_SECONDS, Options
+from kdbench.inputs.commands import command_line
 from kdbench.inputs.errors import UserError
 
 

@@ -36,17 +36,17 @@ def train(
     """Train a teacher as a grid with this data set and recipe would, so that the grid finds it done."""
     from kdbench.cli.console import Terminal
     from kdbench.cli.planned import milestone_warning
-    from kdbench.cli.progress import PlainProgress, ending
+    from kdbench.cli.progress import display, ending
     from kdbench.cli.values import parse_settings, registry_with
     from kdbench.data.opened import OpenDataset
     from kdbench.data.told import told
-    from kdbench.environment.commit import command_line
     from kdbench.environment.device import resolve_device
     from kdbench.execution.interrupt import StopSignal
     from kdbench.execution.local import execute
     from kdbench.execution.options import Options
     from kdbench.execution.plan import Plan
     from kdbench.execution.staleness import Present
+    from kdbench.inputs.commands import command_line
     from kdbench.recipe import load_recipe
     from kdbench.run import Run
     from kdbench.store.store import Store
@@ -72,7 +72,7 @@ def train(
     if record and record.status == "done":
         tell(f"{run.title} is trained: {record.top1_last:.2f} %, {store.weights_path(run.id)}")
         if why := Present(registry, data.info.checksum).why_stale(run, record.basis, {}):
-            tell(f"it is stale, since {why}; `kdbench run --rerun stale` trains it again")
+            tell(f"it is stale, since {why}; `kdbench run … --rerun stale` trains it again")
         return
     chosen = resolve_device(device)
     say = Terminal()
@@ -80,11 +80,12 @@ def train(
         say.print(line)
     if warning := milestone_warning(run.recipe):
         say.print(warning)
-    with StopSignal() as stop, registry.observing(PlainProgress(say, run.recipe.epochs, registry)):
+    shown = display(say, [run], store, registry, data.loaded.info)
+    with StopSignal() as stop, shown, registry.observing(shown):
         how = Options(device=chosen, command=command_line())
         summary = execute(Plan([run], {}, []), store, registry, data.loaded, how, stop.requested, say.print)
     if summary.interrupted:
-        say.print("Stopped; give the same command again to go on.")
+        say.print(f"Stopped; what is done is kept. To go on: {command_line()}")
         raise typer.Exit(stop.exit_code)
     # Another process may have trained it meanwhile.
     record = store.record(run.id)

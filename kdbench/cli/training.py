@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import typer
 
 from kdbench.cli.console import Terminal
 from kdbench.cli.planned import resolved, situation
-from kdbench.cli.progress import LiveProgress, PlainProgress
+from kdbench.cli.progress import display
 from kdbench.cli.reading import describe_stale, plan_of, readable_records
 from kdbench.cli.report import write_report
 from kdbench.cli.session import Session
@@ -28,7 +26,9 @@ from kdbench.execution.options import Options
 from kdbench.execution.plan import Plan
 from kdbench.execution.space import check_room
 from kdbench.execution.teachers import TeacherShelf
+from kdbench.inputs.commands import command_line
 from kdbench.inputs.errors import UserError
+from kdbench.inputs.wording import counted
 from kdbench.report.formats import render
 from kdbench.report.results import cell_results
 from kdbench.store.records import Damaged, Record, dump_record
@@ -90,9 +90,8 @@ def _train(
     shelf.check_imported(plan.pending)
     footprint = Footprint(session.registry, session.expansion.info)
     check_room(plan, session.store, footprint, how.workers or torch.get_num_threads())
-    epochs = sum(run.recipe.epochs for run in (*plan.teachers, *plan.pre_stages, *plan.pending))
-    display = (LiveProgress if say.is_terminal else PlainProgress)(say, epochs, session.registry)
-    with display, session.registry.observing(display):
+    shown = display(say, plan.to_train, session.store, session.registry, session.expansion.info)
+    with shown, session.registry.observing(shown):
         return execute(plan, session.store, session.registry, dataset, how, stop_requested, say.print)
 
 
@@ -152,20 +151,19 @@ def _conclude(
     for sentence in summary.skipped:
         say.print(sentence)
     if summary.interrupted:
-        command = shlex.join(["kdbench", *sys.argv[1:]])
         why, code = _cut_short(stop, limit, deadline)
-        say.print(f"Stopped{why}; what is finished is kept and the rest goes on where it was. To go on: {command}")
+        kept = "what is finished is kept and the rest goes on where it was"
+        say.print(f"Stopped{why}; {kept}. To go on: {command_line()}")
         raise typer.Exit(code)
     if summary.others:
-        say.print(f"{len(summary.others)} runs were trained by other processes.")
+        say.print(f"{counted(len(summary.others), 'run')} trained by other processes.")
     if summary.count("diverged"):
         say.print(
-            f"{summary.count('diverged')} runs diverged: a result, which the tables mark; their records say where."
+            f"{counted(summary.count('diverged'), 'run')} diverged: a result, which tables mark; its record says where."
         )
     if summary.count("failed") or summary.skipped:
-        say.print(
-            f"{summary.count('failed')} runs failed, {len(summary.skipped)} were not run; see above and the records."
-        )
+        failed = counted(summary.count("failed"), "run")
+        say.print(f"{failed} failed, {len(summary.skipped)} not run; see above and the records.")
         raise typer.Exit(1)
 
 
@@ -174,5 +172,5 @@ def _cut_short(stop: StopSignal, limit: FailureLimit, deadline: Deadline | None)
     if stop.requested():
         return "", stop.exit_code
     if limit.reached() or deadline is None:
-        return f" after {limit.failed} failed runs", 1
+        return f" after {counted(limit.failed, 'failed run')}", 1
     return f" after {deadline.text}", int(limit.failed > 0)

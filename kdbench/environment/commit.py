@@ -1,10 +1,9 @@
-"""The commit that kdbench runs from, and the command that was given."""
+"""The commit that kdbench runs from."""
 
 from __future__ import annotations
 
 import functools
 import os
-import sys
 import tomllib
 from pathlib import Path
 
@@ -50,8 +49,3 @@ def _is_source_tree(root: Path) -> bool:
         return False
     project = described.get("project")
     return isinstance(project, dict) and project.get("name") == "kdbench"
-
-
-def command_line() -> str:
-    """The command as it was typed."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])

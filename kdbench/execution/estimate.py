@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from kdbench.data.dataset import DatasetInfo
+from kdbench.execution.plan import cohorts
 from kdbench.execution.threads import threads_for
 from kdbench.model import StagedModel, place
 from kdbench.recipe import Recipe
 from kdbench.registry import Registry
 from kdbench.run import Run
+from kdbench.store.store import Store
 from kdbench.training.evaluation import forward
 from kdbench.training.flops import ForwardFlops, forward_flops
 from kdbench.training.lanes import CudaLanes, Work
@@ -94,6 +96,17 @@ class Estimator:
         batch, cap = run.recipe.batch_size, run.recipe.max_steps
         size = self._info.train_size
         return run.recipe.epochs * (min(size, cap * batch) if cap else size)
+
+
+def work_by_epoch(runs: Sequence[Run], store: Store, registry: Registry, info: DatasetInfo) -> dict[str, float]:
+    """Operations of each run's epoch, by run id: the passes of a cohort's teacher are shared out among its members."""
+    estimator, work = Estimator(registry, info), {}
+    for cohort in cohorts(runs, store):
+        alone = [estimator.estimate([run]) for run in cohort]
+        shared = sum(one.shared for one in alone) - estimator.estimate(cohort).shared
+        for run, one in zip(cohort, alone, strict=True):
+            work[run.id] = (one.shared - shared / len(cohort)) / run.recipe.epochs
+    return work
 
 
 def measured_rate(

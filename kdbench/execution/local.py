@@ -135,7 +135,7 @@ class _Execution:
 
     @property
     def _all(self) -> list[Run]:
-        return [*self._plan.teachers, *self._plan.pre_stages, *self._plan.pending]
+        return self._plan.to_train
 
     def _pass(self) -> list[Record]:
         """Train once whatever is left, free, and rests on results; the records."""

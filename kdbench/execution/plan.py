@@ -48,6 +48,11 @@ class Plan:
         needed = distinct(run.pre_stage for run in self.pending if run.pre_stage)
         return [run for run in needed if run.id not in self.records]
 
+    @property
+    def to_train(self) -> list[Run]:
+        """All that is to be trained, what others rest on first."""
+        return [*self.teachers, *self.pre_stages, *self.pending]
+
 
 def make_plan(runs: Iterable[Run], store: Store, present: Present) -> Plan:
     """The plan for `runs`; failed runs count as not done, since what made them fail may be mended."""

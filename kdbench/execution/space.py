@@ -25,7 +25,7 @@ def check_room(plan: Plan, store: Store, footprint: Footprint, side_by_side: int
     for _ in range(2):
         write_atomically(probe, b"kdbench")
     remove(probe)
-    weights = [footprint.weights(run.student) for run in (*plan.teachers, *plan.pre_stages, *plan.pending)]
+    weights = [footprint.weights(run.student) for run in plan.to_train]
     # Weights and momenta, twice.
     checkpoints = 2 * 2 * sum(sorted(weights)[-MAX_COHORT * side_by_side :])
     needed, free = sum(weights) + checkpoints + SPARE_BYTES, free_bytes(store.root)

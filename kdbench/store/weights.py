@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from kdbench.inputs import commands
 from kdbench.inputs.errors import UserError
+from kdbench.inputs.wording import few
 from kdbench.store.files import write_atomically
 
 CLASSIFIER = "head.classifier.weight"
@@ -205,9 +206,3 @@ def class_count(tensors: Mapping[str, Tensor]) -> int | None:
 def _kind(tensor: Tensor) -> str:
     """Shape, and whether it holds real numbers, in whatever precision."""
     return f"{list(tensor.shape)}{'' if tensor.dtype in _REAL else f' of {tensor.dtype}'}"
-
-
-def few(names: list[str]) -> str:
-    """The first of some names, and how many more there are."""
-    shown = ", ".join(names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

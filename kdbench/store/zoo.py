@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from kdbench.inputs.errors import UserError
+from kdbench.inputs.wording import few
 from kdbench.model import Architecture
 from kdbench.store.foreign import read_foreign
-from kdbench.store.weights import check_fit, class_count, few, misfit
+from kdbench.store.weights import check_fit, class_count, misfit
 
 #: Tensors of a file: networks of this field have hundreds, and an optimizer keeps two for each.
 MAX_TENSORS = 20_000

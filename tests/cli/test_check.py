@@ -112,7 +112,7 @@ def test_from_training_to_verdict(tmp_path):
     assert kdbench("baseline", "save", "--grid", grid, *first, tmp_path / "b.json").code == 0
     again = ("check", "--baseline", tmp_path / "b.json", "--results", tmp_path / "again", "--workers", 1, "--json")
     result = kdbench(*again)
-    assert result.code == 0 and "4 of 4 runs to train, 1 teachers first" in result.err
+    assert result.code == 0 and "4 runs: 4 to train; 1 teacher, 1 to train first." in result.err
     assert {cell["reason"] for cell in json.loads(result.out)["cells"]} == {"bit for bit the same runs"}
     saved = json.loads((tmp_path / "b.json").read_text())
     for value in saved["cells"][1]["values"]:

@@ -70,7 +70,7 @@ def test_damage_is_found_and_set_aside_and_trained_again(folder):
     names = {file.name for file in (store.root / "damaged").iterdir()}
     assert names == {path.name, weights.name, f"{student.id}.json"}
     done = kdbench("run", *on(folder), "--workers", 1)
-    assert done.code == 0 and "2 finished and skipped, 2 to train" in done.out
+    assert done.code == 0 and "2 finished, 2 to train" in done.out
     for old in (kd, student):
         assert store.record(old.id).curve == old.curve
     assert kdbench("results", "check", "--results", store.root).code == 0
@@ -83,7 +83,7 @@ def test_a_damaged_record_hides_no_other_and_run_mends_it(folder):
     assert done.code == 0 and f"{kd.id}.json is damaged" in done.err
     assert [cell["n"] for cell in json.loads(done.out)] == [2, 1]
     done = kdbench("run", *on(folder), "--workers", 1)
-    assert done.code == 0 and "set aside as" in done.out and "3 finished and skipped, 1 to train" in done.out
+    assert done.code == 0 and "set aside as" in done.out and "3 finished, 1 to train" in done.out
     assert store.record(kd.id).curve == kd.curve
 
 
@@ -188,7 +188,7 @@ def test_stale_results_are_kept_or_trained_again(folder):
     done = kdbench("run", *on(folder), "--keep", "stale")
     assert done.code == 0 and "Nothing to train" in done.out
     done = kdbench("run", *on(folder), "--rerun", "stale", "--workers", 1)
-    assert done.code == 0 and "3 finished and skipped, 1 to train" in done.out
+    assert done.code == 0 and "3 finished, 1 to train" in done.out
     assert store.record(stale.id).basis == stale.basis and store.record(stale.id).curve == stale.curve
     assert [path.name for path in (store.root / "replaced").iterdir()] == [f"{stale.id}.json"]
     assert kdbench("run", *on(folder)).code == 0
@@ -206,7 +206,7 @@ def test_stale_results_stay_stale_if_setting_them_aside_is_cut_short(folder, mon
         patch.setattr(Store, "start_anew", killed)
         assert kdbench("run", *on(folder), "--rerun", "stale").code == 2
     done = kdbench("run", *on(folder), "--rerun", "stale", "--workers", 1)
-    assert done.code == 0 and "2 finished and skipped, 2 to train; 1 teachers, 1 to train first" in done.out
+    assert done.code == 0 and "2 finished, 2 to train; 1 teacher, 1 to train first" in done.out
 
 
 @pytest.mark.parametrize("how", ["stale", "damaged"])

@@ -17,8 +17,11 @@ def test_trains_prints_the_table_and_trains_nothing_the_second_time(tmp_path):
     grid, results = tiny_grid(tmp_path), tmp_path / "results"
     first = kdbench("run", "--grid", grid, "--results", results, "--workers", 1)
     assert first.code == 0, first.err
-    assert "4 runs: 4 to train; 1 teachers, 1 to train first." in first.out
-    assert "lr 0.05: resnet14, resnet8" in first.out
+    assert "4 runs: 4 to train; 1 teacher, 1 to train first." in first.out
+    assert "learning rate 0.05: resnet14, resnet8" in first.out
+    assert "recipe: 2 epochs in batches of 16; the learning rate stays; momentum 0.9, weight" in first.out
+    assert re.search(r"kd resnet14→resnet8 seed 0: \d+\.\d\d % \(best \d+\.\d\d %\), took [\d.]+ s", first.out)
+    assert re.search(r"teacher resnet14: .*, took [\d.]+ s; about \d+ s left", first.out)
     assert "Student" in first.out and "KD" in first.out and "(2)" in first.out
     written = {path: path.stat().st_mtime_ns for path in results.rglob("*") if path.is_file()}
     second = kdbench("run", "--grid", grid, "--results", results, "--workers", 1)
@@ -53,7 +56,7 @@ def test_what_other_processes_trained_is_counted(tmp_path, monkeypatch):
 
     monkeypatch.setattr("kdbench.cli.training.execute", by_others)
     words = ["--grid", tiny_grid(tmp_path), "--results", tmp_path / "results", "--methods", "student", "--workers", 1]
-    assert "2 runs were trained by other processes." in kdbench("run", *words).out
+    assert "2 runs trained by other processes." in kdbench("run", *words).out
 
 
 def test_it_stops_by_itself_after_a_time_and_goes_on(tmp_path, monkeypatch):
@@ -78,7 +81,7 @@ def test_a_larger_selection_trains_only_what_is_new(tmp_path):
     grid, results = tiny_grid(tmp_path), tmp_path / "results"
     kdbench("run", "--grid", grid, "--results", results, "--methods", "kd", "--seeds", "0", "--workers", 1)
     more = kdbench("run", "--grid", grid, "--results", results, "--methods", "kd", "--workers", 1)
-    assert "2 runs: 1 finished and skipped, 1 to train; 1 teachers, 0 to train first." in more.out
+    assert "2 runs: 1 finished, 1 to train; 1 teacher, trained already." in more.out
 
 
 def test_a_page_that_was_not_written_after_the_last_record_is_written_by_the_next_command(tmp_path, monkeypatch):
@@ -132,7 +135,7 @@ def test_milestones_beyond_the_last_epoch_are_warned_of(tmp_path):
     warned = dry_run("--set", "recipe.epochs=180", "--results", tmp_path)
     assert warned.code == 0
     (line,) = [line for line in warned.out.splitlines() if line.startswith("warning: ")]
-    assert "recipe: training ends with epoch 180" in line and "drops (milestones: 180, 210);" in line
+    assert "recipe: training ends with epoch 180" in line and "drops (after 180 and 210);" in line
     assert "warning" not in dry_run("--recipe", "crd60", "--results", tmp_path).out
 
 
@@ -145,10 +148,9 @@ def test_a_learning_rate_of_no_networks_family_is_warned_of(tmp_path):
 def test_a_teacher_recipe_of_its_own_is_printed_and_warned_of(tmp_path):
     grid = tiny_grid(tmp_path, TINY_GRID + "teacher_recipe: {epochs: 3, milestones: [2, 4]}\n")
     told = kdbench("run", "--grid", grid, "--dry-run", "--results", tmp_path / "results")
-    assert "\nteacher_recipe: epochs 3, " in told.out
+    assert "\nteacher_recipe: 3 epochs in batches of 64; the learning rate × 0.1 after epochs 2 and 4; " in told.out
     assert (
-        "\nwarning: teacher_recipe: training ends with epoch 3, before the learning rate drops (milestones: 4);"
-        in told.out
+        "\nwarning: teacher_recipe: training ends with epoch 3, before the learning rate drops (after 4);" in told.out
     )
 
 
@@ -210,8 +212,8 @@ def test_every_command_on_a_grid_takes_a_recipe(command):
         (["--grid", "quick", "--vary", "kd.tau=" + "1" * 70], "it may have up to 64 letters"),
         (["--grid", "quick", "--set", "kd.tau=0"], "method 'kd': tau: input should be greater than 0"),
         (["--grid", "quick", "--set", "sp.beta=1"], "unknown method in this selection 'sp'"),
-        (["--grid", "quick", "--seeds", "a"], "--seeds takes whole numbers"),
-        (["--grid", "quick", "--seeds", "1,1"], "--seeds takes distinct numbers"),
+        (["--grid", "quick", "--seeds", "a"], "--seeds: write whole numbers"),
+        (["--grid", "quick", "--seeds", "1,1"], "--seeds: seed 1 is named twice"),
         (["--grid", "quick", "--tables", "tabel"], "grid 'quick' has no table 'tabel'"),
         (["--grid", "quick", "--device", "gpu"], "unknown device 'gpu'"),
         (["--grid", "quick", "--device", "cuda:99"], "device 'cuda:99' is not there"),
@@ -273,7 +275,7 @@ def test_a_run_that_fails_is_shown_and_tried_again(tmp_path, monkeypatch):
     result = kdbench(*words, "--results", tmp_path / "results", "--workers", 1)
     assert result.code == 1
     assert "broken resnet8 seed 0: failed in epoch 1: RuntimeError: this method is broken" in result.out
-    assert "† a seed failed" in result.out and "1 runs failed, 0 were not run" in result.out
+    assert "† a seed failed" in result.out and "1 run failed, 0 not run" in result.out
     (record,) = [
         json.loads(path.read_text())
         for path in (tmp_path / "results" / "records").glob("*.json")
@@ -281,12 +283,12 @@ def test_a_run_that_fails_is_shown_and_tried_again(tmp_path, monkeypatch):
     ]
     assert "this method is broken" in record["failure"]["traceback"]
     again = kdbench(*words, "--results", tmp_path / "results", "--workers", 1)
-    assert "1 finished and skipped, 1 to train" in again.out
+    assert "1 finished, 1 to train" in again.out
     # Nor is the grid whole where another process trained what failed.
     monkeypatch.setattr("kdbench.cli.training.execute", lambda *given: Summary(others=execute(*given).records))
     beside = kdbench(*words, "--results", tmp_path / "results", "--workers", 1)
-    assert beside.code == 1 and "1 runs were trained by other processes" in beside.out
-    assert "1 runs failed, 0 were not run" in beside.out
+    assert beside.code == 1 and "1 run trained by other processes" in beside.out
+    assert "1 run failed, 0 not run" in beside.out
 
 
 def test_a_declined_pair_is_not_applicable_with_its_sentence(tmp_path):

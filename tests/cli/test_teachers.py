@@ -30,7 +30,7 @@ def test_a_trained_teacher_is_found_done_and_listed(tmp_path):
     words = ["teachers", "train", "resnet14", "--dataset", "digits", *SHORT, "--results", tmp_path]
     first = kdbench(*words)
     assert first.code == 0 and "weights:" in first.out
-    assert "drops (milestones: 150, 180, 210);" in first.out
+    assert "drops (after 150, 180 and 210);" in first.out
     assert "is trained" in kdbench(*words).out
     (row,) = json.loads(kdbench("teachers", "list", "--results", tmp_path, "--json").out)
     assert row["teacher"] == "resnet14" and row["status"] == "done" and len(row["sha256"]) == 64
@@ -67,7 +67,7 @@ def test_a_grid_finds_a_teacher_that_was_trained_before(tmp_path):
     trained = kdbench("teachers", "train", "resnet14", "--dataset", "digits", *words, "--results", tmp_path / "r")
     assert trained.code == 0, trained.err
     planned = kdbench("run", "--grid", grid, "--results", tmp_path / "r", "--dry-run")
-    assert "1 teachers, 0 to train first" in planned.out
+    assert "1 teacher, trained already" in planned.out
 
 
 def test_import_without_the_data_says_so_and_the_file_loads(tmp_path):
@@ -91,7 +91,7 @@ def test_import_measures_where_the_data_are_and_a_grid_uses_it(tmp_path):
     words = ["--methods", "kd", "--pairs", "resnet8:resnet8", "--seeds", "0", "--teacher", f"resnet8={target}"]
     run = kdbench("run", "--grid", grid, *words, "--results", tmp_path / "results", "--workers", 1)
     assert run.code == 0, run.err
-    assert "0 teachers, 0 to train first" in run.out
+    assert "1 run: 1 to train.\n" in run.out
     (record,) = [json.loads(path.read_text()) for path in (tmp_path / "results" / "records").glob("*.json")]
     assert record["basis"]["teacher_sha256"] in result.out and record["teacher_top1"] is not None
 
