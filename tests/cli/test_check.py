@@ -100,7 +100,7 @@ def test_stale_runs_are_2_unless_only_read(folder):
     result = kdbench("check", "--baseline", folder / "b.json", "--results", folder / "now")
     assert result.code == 2 and f"stale, such as {stale.id} (kdbench computes differently since" in result.err
     read = check(folder)
-    assert read.code == 0 and "warning: 1 results are stale: 1 because kdbench computes differently since" in read.err
+    assert read.code == 0 and "warning: 1 result is stale: 1 because kdbench computes differently since" in read.err
     assert f"({stale.id}): judged as they are." in read.err
 
 

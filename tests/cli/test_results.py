@@ -172,7 +172,7 @@ def test_kept_states_are_verified(folder):
 def test_nothing_stale_is_served_as_fresh(folder):
     stale = made_stale(folder, "kd")
     done = kdbench("table", *on(folder), "--format", "json")
-    assert done.code == 0 and "1 results are stale" in done.err and "kdbench_methods.kd" in done.err
+    assert done.code == 0 and "1 result is stale" in done.err and "kdbench_methods.kd" in done.err
     assert [cell["n"] for cell in json.loads(done.out)] == [2, 1]
     done = kdbench("table", *on(folder), "--format", "json", "--keep", "stale")
     assert "shown as they are" in done.err and [cell["n"] for cell in json.loads(done.out)] == [2, 2]

@@ -62,7 +62,7 @@ def test_a_plugin_s_failure_is_told_with_where_it_comes_from(words, tmp_path):
 @pytest.mark.parametrize("limit", [("--fail-fast",), ("--max-failures", 1)])
 def test_a_limit_of_failures_stops_the_rest(words, tmp_path, limit):
     done = kdbench(*words, *limit)
-    assert done.code == 1 and "Stopped after 1 failed runs" in done.out and "To go on: kdbench run" in done.out
+    assert done.code == 1 and "Stopped after 1 failed run;" in done.out and "To go on: kdbench run" in done.out
     assert statuses(tmp_path).count("failed") == 1 and statuses(tmp_path).count("done") < 5
     assert kdbench(*words, "--max-failures", 3).code == 1
     assert statuses(tmp_path) == ["done"] * 5 + ["failed"] * 2

@@ -47,7 +47,7 @@ def test_results_on_unlike_data_are_named(folder):
     basis = moved.basis.model_copy(update={"data_sha256": "e" * 64})
     store.write(moved.model_copy(update={"basis": basis}))
     left_out = stats(folder)
-    assert left_out.code == 0 and "1 results are stale: 1 because the data set has changed" in left_out.err
+    assert left_out.code == 0 and "1 result is stale: 1 because the data set has changed" in left_out.err
     assert "unlike data" not in left_out.err
     warned = stats(folder, "--keep", "stale")
     assert warned.code == 0
