@@ -12,7 +12,7 @@ from typing import Any, TypeGuard, TypeVar
 import pluggy
 
 from kdbench.data.dataset import DatasetSource
-from kdbench.data.lookup import resolve_dataset
+from kdbench.data.lookup import beside, resolve_dataset
 from kdbench.environment.distributions import GROUP
 from kdbench.environment.sources import Sources
 from kdbench.inputs.errors import UserError, unknown
@@ -144,7 +144,15 @@ class Registry:
 
     def dataset(self, name: str) -> DatasetSource:
         """A data set by name, or `scheme:argument` as in `parquet:DIR`."""
-        return resolve_dataset(name, {known: self.dataset_source(known) for known in self.usable("dataset")})
+        return resolve_dataset(name, self._sources)
+
+    def dataset_beside(self, name: str, folder: Path) -> str:
+        """`name` as a file in `folder` means it: see `kdbench.data.lookup.beside`."""
+        return beside(name, folder, self._sources)
+
+    @property
+    def _sources(self) -> dict[str, DatasetSource]:
+        return {known: self.dataset_source(known) for known in self.usable("dataset")}
 
     def dataset_source(self, name: str) -> DatasetSource:
         """A registered data set, or the source behind a scheme."""

@@ -55,6 +55,8 @@ def load_grid(name: str, registry: Registry, selection: Selection | None = None)
         if not isinstance(given, str | dict):
             raise UserError(f"{what}: {key}: name a recipe or give a mapping, such as `{key}: crd240`.")
     values = {"name": path.stem} | values
+    if isinstance(dataset := values.get("dataset"), str):
+        values["dataset"] = registry.dataset_beside(dataset, path.parent)
     values["recipe"] = load_recipe(recipe, selection.recipe)
     values["teacher_recipe"] = load_recipe(own_teacher_recipe, selection.recipe)
     grid = _canonical(_select(validated(Grid, values, what), selection, registry), registry)

@@ -37,10 +37,16 @@ def decode(data: bytes, side: int) -> NDArray[np.uint8]:
         if image.width != side:
             raise ValueError(f"it is {image.width}×{image.height}, where the first image is {side}×{side}")
         try:
-            return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+            return np.asarray(image if image.mode == "RGB" else _straight(image).convert("RGB"))
         # Damaged data end in whatever the decoder of their format raises: OSError, SyntaxError, struct.error and more.
         except Exception as error:
             raise ValueError(f"it cannot be decoded: {error}") from error
+
+
+def _straight(image: Image) -> Image:
+    """The image, a palette's transparent colours spelt out: Pillow warns of those that it leaves out."""
+    transparent = image.mode == "P" and isinstance(image.info.get("transparency"), bytes)
+    return image.convert("RGBA") if transparent else image
 
 
 def _opened(data: bytes) -> Image:
@@ -60,6 +66,7 @@ def _opened(data: bytes) -> Image:
         raise ValueError(f"it is {image.width}×{image.height}, and more than {MAX_SIDE} pixels are not read")
     if image.width != image.height:
         raise ValueError(f"it is {image.width}×{image.height}, and only square images are read")
-    if image.mode not in MODES:
-        raise ValueError(f"its pixels are of mode {image.mode}, and only 8-bit ones are read")
+    # Pillow reads 16-bit colour as 8-bit without a word, and 16-bit grey as a mode of its own; only PNG has either.
+    if image.mode not in MODES or (image.format == "PNG" and str(image.tile[0][3]).endswith("16B")):
+        raise ValueError(f"its channels are not of 8 bits (Pillow's mode {image.mode}); convert it to 8 bits")
     return image

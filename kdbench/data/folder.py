@@ -106,9 +106,13 @@ def _told(left_out: Counter[str]) -> list[str]:
     """A sentence on the files of classes that are not read."""
     if not left_out:
         return []
-    endings = ", ".join(f"{count} {ending or 'without an ending'}" for ending, count in left_out.most_common(NAMED))
+    most = sorted(left_out.items(), key=lambda item: (-item[1], item[0] == "", item[0]))[:NAMED]
+    endings = ", ".join(f"{count} {ending or 'without an ending'}" for ending, count in most)
     more = ", …" if len(left_out) > NAMED else ""
-    return [f"{left_out.total()} files in folders of classes are left out ({endings}{more}): no {' '.join(ENDINGS)}"]
+    return [
+        f"{left_out.total()} files in folders of classes are left out ({endings}{more}): what ends in "
+        f"{', '.join(ENDINGS)} is read"
+    ]
 
 
 def _subfolders(folder: Path) -> list[str]:

@@ -1,9 +1,11 @@
 """How the name of a data set is looked up."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from kdbench.data.dataset import DatasetSource
 from kdbench.data.holdout import Holdout
+from kdbench.data.local import LocalFolder
 from kdbench.inputs.errors import unknown
 
 
@@ -20,3 +22,14 @@ def resolve_dataset(spec: str, sources: Mapping[str, DatasetSource]) -> DatasetS
     if isinstance(source, Holdout) and argument:
         return source.of(resolve_dataset(argument, sources))
     return source.with_argument(argument) if colon else source
+
+
+def beside(spec: str, folder: Path, sources: Mapping[str, DatasetSource]) -> str:
+    """`spec` as a file in `folder` means it: the relative folder of images that it names lies there as well."""
+    name, colon, argument = spec.partition(":")
+    source = {known.lower(): source for known, source in sources.items()}.get(name.lower())
+    if isinstance(source, Holdout):
+        return f"{name}{colon}{beside(argument, folder, sources)}"
+    if isinstance(source, LocalFolder) and argument and not argument.startswith("~"):
+        return f"{name}:{folder / argument}"
+    return spec

@@ -2,6 +2,8 @@
 
 import io
 import json
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,18 @@ def png(pixels: np.ndarray, mode: str | None = None, fmt: str = "PNG", **options
     buffer = io.BytesIO()
     (image.convert(mode) if mode else image).save(buffer, fmt, **options)
     return buffer.getvalue()
+
+
+def png_of_16_bits(colour_type: int, side: int) -> bytes:
+    """A black PNG of 16-bit grey (0), colour (2), grey with alpha (4) or colour with alpha (6)."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    row = bytes(1 + 2 * side * {0: 1, 2: 3, 4: 2, 6: 4}[colour_type])
+    header = struct.pack(">IIBBBBB", side, side, 16, colour_type, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row * side)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
 
 
 def write_parquet(

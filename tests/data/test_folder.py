@@ -1,6 +1,7 @@
 """`folder:DIR`: what is read, in which order, and what is refused with the file's name."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -235,3 +236,41 @@ def test_a_folder_must_be_named() -> None:
         with pytest.raises(UserError, match="'folder' needs a folder; write folder:DIR"):
             call()
     assert "folder:DIR" in Folder().locations(None)
+
+
+def test_files_of_other_endings_are_left_out_and_said_to_be(folder: Path) -> None:
+    expected = load(folder)
+    assert expected.notes == (f"read from {folder}: train for training, test for testing",)
+    for name in ("a.tif", "b.TIF", "c.gif", "notes"):
+        (folder / "train/ant" / name).write_bytes(b"")
+    (folder / "test/bee/d.tif").write_bytes(b"")
+    dataset = load(folder)
+    assert dataset.checksum == expected.checksum
+    said = "5 files in folders of classes are left out (3 .tif, 1 .gif, 1 without an ending): what ends in .jpg, "
+    assert dataset.notes[1].startswith(said)
+
+
+@pytest.mark.parametrize("place", ["test/images", "test"])
+def test_unlabelled_test_images_are_left_out_for_labelled_validation_images(folder: Path, place: str) -> None:
+    expected = load(folder).checksum
+    (folder / "test").rename(folder / "val")
+    (folder / place).mkdir(parents=True)
+    (folder / place / "0.png").write_bytes(png(TEST.images[0].numpy()))
+    dataset = load(folder)
+    assert dataset.checksum == expected
+    assert dataset.notes == (
+        f"read from {folder}: train for training, val for testing",
+        "test has no folder of a class and is left out",
+    )
+
+
+def test_one_class_is_refused_and_the_usual_reason_named(folder: Path) -> None:
+    (folder / "train").rename(folder / "deeper")
+    (folder / "train").mkdir()
+    (folder / "deeper").rename(folder / "train/images")
+    refused(folder, "train has one class only, 'images'.*put the folder of each class directly into train")
+
+
+def test_classes_without_test_images_are_said(folder: Path) -> None:
+    shutil.rmtree(folder / "test/bee")
+    assert load(folder).notes[1:] == ("classes without a test image: bee (label 1)",)

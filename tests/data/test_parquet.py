@@ -167,7 +167,7 @@ WIDE = png(np.zeros((6, 7), np.uint8))
         (WIDE, "it is 7×6, and only square images are read"),
         (png(np.zeros((8, 8), np.uint8)), "it is 8×8, where the first image is 6×6"),
         (png(np.zeros((1025, 1025), np.uint8)), "it is 1025×1025, and more than 1024 pixels are not read"),
-        (png(np.zeros((6, 6), np.uint16)), "its pixels are of mode I;16"),
+        (png(np.zeros((6, 6), np.uint16)), "its channels are not of 8 bits"),
     ],
 )
 def test_bad_image_is_named_by_file_and_row(folder: Path, data: Any, reason: str) -> None:
