@@ -139,7 +139,8 @@ def test_compile_of_a_whole_loss(monkeypatch):
 
     given = leaves([*logits, *maps])
     expected = loss(*logits, *maps)
-    got = torch.compile(loss, fullgraph=True)(*logits, *maps)
+    # Generating code is no work of ours.
+    got = torch.compile(loss, fullgraph=True, backend="aot_eager")(*logits, *maps)
     torch.testing.assert_close(got, expected)
     torch.testing.assert_close(torch.autograd.grad(got, given), torch.autograd.grad(expected, given))
 
