@@ -39,7 +39,7 @@ def test_what_lies_in_the_working_folder_is_not_imported(tmp_path):
     for name in ("signal", "typing", "typer", "torch"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('of the working folder')\n")
     command = [sys.executable, "-m", "kdbench", "--version"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.startswith("kdbench ") and done.returncode == 0, done.stderr
 
 
