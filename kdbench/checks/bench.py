@@ -72,12 +72,12 @@ class Bench:
         teacher = self.teacher(architecture)
         return FrozenTeacher(copy.deepcopy(teacher.network), teacher.shapes, NAME, None)
 
-    def batch(self, epoch: int, step: int) -> tuple[Tensor, Batch]:
-        """Images and batch of a step."""
+    def batch(self, epoch: int, step: int, most: int = BATCH) -> tuple[Tensor, Batch]:
+        """Images and batch of a step, of `most` images at most."""
         how = RECIPE.augmentation
         batches = Batches(self.dataset, augmentation=how, batch_size=BATCH, seed=0, device=self.device)
         batches.epoch(epoch)
-        images, labels, index = batches.batch(step)
+        images, labels, index = batches.gather(batches.drawn(step)[:, :most])
         return images, Batch(labels, index=index, epoch=torch.full((), float(epoch), device=self.device))
 
     def run(self, method: type[Method], pair: Pair, precision: Precision = "fp32") -> Run:

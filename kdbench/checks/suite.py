@@ -17,6 +17,7 @@ from kdbench.checks import (
     gpu,
     precision,
     repetition,
+    single_image,
     surroundings,
     terms,
 )
@@ -69,6 +70,7 @@ CHECKS = {
     "diagnose": Check(diagnosis.diagnose, after=("terms",)),
     "extreme_logits": Check(precision.extreme_logits, after=("terms",), thorough=True, pre_stage=False),
     "bf16": Check(precision.bf16, after=("terms",), thorough=True),
+    "single_image": Check(single_image.single_image, after=("terms",)),
     "seed": Check(repetition.seed, after=("batch",)),
     "state": Check(repetition.state, after=("batch", "gradients"), thorough=True),
     "compile": Check(compiling.compiled, after=("terms", "host_sync"), thorough=True),

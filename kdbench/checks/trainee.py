@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from kdbench.checks.bench import Bench
+from kdbench.checks.bench import BATCH, Bench
 from kdbench.checks.findings import Fault
 from kdbench.checks.randomness import global_seed
 from kdbench.checks.recorder import NotedBatch, NotedOutputs
@@ -90,9 +90,11 @@ class Trainee:
         epoch: int,
         step: int,
         watch: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+        *,
+        most: int = BATCH,
     ) -> None:
-        """One batch, within `watch` what the member does with it."""
-        images, batch = self.bench.batch(epoch, step)
+        """One batch, of `most` images at most; within `watch` what the member does with it."""
+        images, batch = self.bench.batch(epoch, step, most)
         targets = teacher_outputs(self.teacher, images, self.member.run.recipe.autocast) if self.teacher else None
         if targets and "teacher" in self._change:
             targets = self._change["teacher"](targets)

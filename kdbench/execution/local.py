@@ -14,6 +14,7 @@ import torch
 from kdbench.data.dataset import Dataset
 from kdbench.execution.footprint import Footprint
 from kdbench.execution.jobs import Job, make_jobs
+from kdbench.execution.last_batch import check_last_batch
 from kdbench.execution.options import Options
 from kdbench.execution.plan import Plan
 from kdbench.execution.pool import WorkerPool
@@ -61,12 +62,15 @@ def execute(
 ) -> Summary:
     """Train what the plan lacks; every run's record is on disk before this returns. A stop ends it early.
 
+    Raises `UserError` before training where a run cannot be trained on the last batch of these data.
+
     `say` hears what this waits for.
     """
     # A name that is none would fail every run at its first step.
     backend.requested()
     concurrency.requested()
     read_sources(registry)
+    check_last_batch([*plan.teachers, *plan.pre_stages, *plan.pending], registry, dataset)
     try:
         with Claims(store.claims) as claims:
             return _Execution(plan, store, registry, dataset, options, stop_requested, claims, say).run()

@@ -609,6 +609,21 @@ class StaysInHalf(Good):
 # seed
 
 
+@broken("single_image", "loss term 'pairs' was not finite")
+class NoPairOfOneImage(Good):
+    """A mean over the pairs of a batch; of one image there is none."""
+
+    formula = Good.formula | {"pairs": "mean distance of pairs"}
+
+    @classmethod
+    def weights(cls, params):
+        return super().weights(params) | {"pairs": 1e-3}
+
+    def terms(self, student, teacher, batch):
+        pairs = torch.pdist(student.embedding).mean()
+        return super().terms(student, teacher, batch) | {"pairs": pairs}
+
+
 @broken("seed", "draws from the global random numbers of torch")
 class GlobalNoise(Good):
     def hint(self, ours, theirs, batch):

@@ -1,0 +1,88 @@
+"""An epoch's last batch of a single image: told before training, not by the run that it breaks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+
+from kdbench.data.dataset import Dataset
+from kdbench.data.seeds import seeded
+from kdbench.inputs.errors import UserError
+from kdbench.method import Batch, Method
+from kdbench.recipe import Recipe
+from kdbench.registry import Registry
+from kdbench.run import Run
+from kdbench.training.member import FrozenTeacher, Member, teacher_outputs
+
+CPU = torch.device("cpu")
+#: How many runs a sentence names.
+NAMED = 3
+
+
+def check_last_batch(runs: Iterable[Run], registry: Registry, dataset: Dataset) -> None:
+    """Raise `UserError` if the training images leave one for the last batch and some of `runs` make no step with one.
+
+    Batch norm takes its statistics over a batch's pixels, and of one image's map of 1×1 there are none. No image is
+    left out for that, since other runs train on all of them. New networks try it, where there is such a batch.
+    """
+    images = len(dataset.train.labels)
+    unable: dict[str, Run] = {}
+    for run in runs:
+        title = f"{run.method} on {run.student}" if run.role == "student" else run.title
+        if title not in unable and leaves_one(images, run.recipe) and not _can(run, registry, dataset):
+            unable[title] = run
+    if not unable:
+        return
+    names, size = list(unable), next(iter(unable.values())).recipe.batch_size
+    who = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    raise UserError(
+        f"{images:,} training images in batches of {size} leave a single one for an epoch's last batch, and "
+        f"{who} can make no step with that; give another recipe.batch_size{_such_as(images, size)}, or leave that out."
+    )
+
+
+def leaves_one(images: int, recipe: Recipe) -> bool:
+    """Whether an epoch comes to a last batch of one image."""
+    steps = math.ceil(images / recipe.batch_size)
+    return images % recipe.batch_size == 1 and (recipe.max_steps is None or recipe.max_steps >= steps)
+
+
+def _such_as(images: int, size: int) -> str:
+    others = (other for other in range(2, 2 * size + 2) if images % other != 1)
+    nearest = min(others, key=lambda other: abs(other - size), default=None)
+    return f", such as {nearest}" if nearest else ""
+
+
+def _can(run: Run, registry: Registry, dataset: Dataset) -> bool:
+    """Whether a step with one image goes well, or does not with two either: then it is no matter of the batch."""
+    with seeded("last batch"):
+        return _steps(run, registry, dataset, 1) or not _steps(run, registry, dataset, 2)
+
+
+def _steps(run: Run, registry: Registry, dataset: Dataset, images: int) -> bool:
+    side = dataset.info.input_size
+    inputs, index = torch.randn(images, 3, side, side), torch.arange(images)
+    batch = Batch(dataset.train.labels[:images].clone(), index=index, epoch=torch.ones(()))
+    try:
+        teacher = _untrained(run, registry, dataset)
+        pre_stage = _pre_stage(run.pre_stage, registry, dataset, teacher) if run.pre_stage else None
+        member = Member(run, registry, dataset, teacher, pre_stage, CPU)
+        targets = teacher_outputs(teacher, inputs, run.recipe.autocast) if teacher else None
+        member.step(inputs, targets, batch, 1, 0)
+        return member.fault() is None
+    except Exception:
+        return False
+
+
+def _untrained(run: Run, registry: Registry, dataset: Dataset) -> FrozenTeacher | None:
+    if run.teacher is None:
+        return None
+    architecture, info = registry.architecture(run.teacher.architecture), dataset.info
+    network = architecture.build(info.num_classes).eval().requires_grad_(False)
+    return FrozenTeacher(network, architecture.shapes(info.num_classes, info.input_size), "", None)
+
+
+def _pre_stage(run: Run, registry: Registry, dataset: Dataset, teacher: FrozenTeacher | None) -> Method:
+    return Member(run, registry, dataset, teacher, None, CPU).method.eval().requires_grad_(False)
