@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from kdbench import losses
 
 #: DSKD's teacher, two shallow heads and the last one.
 HEADS = 3
@@ -76,8 +78,8 @@ class Case:
 
 def operator(implementation: str, name: str) -> Callable[..., Any]:
     """`name` as one implementation computes it; `compiled` is the reference under `torch.compile`."""
-    package = "reference" if implementation == "compiled" else implementation
-    function: Callable[..., Any] = getattr(import_module(f"kdbench.losses.{package}.{name}"), name)
+    backend = "reference" if implementation == "compiled" else implementation
+    function: Callable[..., Any] = partial(getattr(losses, name), backend=backend)
     return torch.compile(function, dynamic=False) if implementation == "compiled" else function
 
 

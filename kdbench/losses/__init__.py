@@ -1,7 +1,7 @@
 """Loss operators, one a file: raw logits and maps in, float32 losses out.
 
-Each has one signature and three implementations, in `reference`, `analytic` and `triton` under the operator's name;
-`backend` says which one computes a call.
+An operator's file holds its signature and says its call to whatever implements it: `reference`, `analytic` (which
+compiled is `inductor`) and `triton`, a folder each, under the operator's name. `backend` says which one does.
 """
 
 from kdbench.losses.ce_kd import ce_kd

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from kdbench.losses.analytic.deep_mse import deep_mse as analytic
-from kdbench.losses.backend import BATCH_WEIGHTS, choose
-from kdbench.losses.reference.deep_mse import deep_mse as reference
+from kdbench.losses.backend import BATCH_WEIGHTS, Backend, compute
 
 
 def deep_mse(
@@ -17,6 +15,7 @@ def deep_mse(
     adaptive: bool = True,
     detach: bool = True,
     per_sample: bool = True,
+    backend: Backend | None = None,
 ) -> tuple[Tensor, Tensor]:
     """(last, shallow): mean_i M_L,i and mean_i Σ_l W_l,i·M_l,i with M_l,i = mse_i(F_T, r_l(F_l)), two scalars.
 
@@ -24,11 +23,14 @@ def deep_mse(
     `shallow_maps` holds the enabled auxiliary heads and may be empty (its term is then 0). The switches are those of
     `loss_based_weights`. Fast where all maps lie alike in memory, contiguous or channels-last.
     """
-    outside = BATCH_WEIGHTS if adaptive and not per_sample else None
-    backend = choose((*shallow_maps, last_map), (teacher_map,), outside_triton=outside)
-    implementation = reference if backend == "reference" else analytic
-    if backend == "inductor":
-        from kdbench.losses.inductor.deep_mse import deep_mse as implementation
-    elif backend == "triton":
-        from kdbench.losses.triton.deep_mse import deep_mse as implementation
-    return implementation(teacher_map, shallow_maps, last_map, adaptive=adaptive, detach=detach, per_sample=per_sample)
+    last, shallow = compute(
+        "deep_mse",
+        (*shallow_maps, last_map),
+        (teacher_map,),
+        adaptive,
+        detach,
+        per_sample,
+        backend=backend,
+        outside_triton=BATCH_WEIGHTS if adaptive and not per_sample else None,
+    )
+    return last, shallow

@@ -18,28 +18,29 @@ _OPTIONS: dict[str, Any] = {"realize_reads_threshold": 1000, "realize_opcount_th
 T = TypeVar("T")
 
 
-class Backward(Protocol):
-    """Gradients of the heads from what the forward pass kept and one upstream gradient a loss (None: unused).
-
-    `in_place` has it turn `kept` into the result; otherwise it leaves them alone, as a registered operator's must.
-    """
-
-    def __call__(
-        self,
-        kept: Sequence[Any],
-        upstream: Sequence[Tensor | None],
-        inputs: "Inputs",
-        options: tuple[Any, ...],
-        *,
-        in_place: bool,
-    ) -> Gradients: ...
-
-
 class Inputs(NamedTuple):
     """Tensors of a call: `heads` receive gradients, `constants` (teacher, labels, a tensor τ) do not."""
 
     heads: Sequence[Tensor]
     constants: Sequence[Tensor]
+
+
+class Saved(NamedTuple):
+    """What a backward pass has: what the forward pass `kept`, one upstream gradient a loss (None: unused), the call."""
+
+    kept: Sequence[Any]
+    upstream: Sequence[Tensor | None]
+    inputs: Inputs
+    options: tuple[Any, ...]
+
+
+class Backward(Protocol):
+    """Gradients of the heads.
+
+    `in_place` has it turn `kept` into the result; otherwise it leaves them alone, as a registered operator's must.
+    """
+
+    def __call__(self, saved: Saved, *, in_place: bool) -> Gradients: ...
 
 
 class Passes(NamedTuple):
@@ -112,7 +113,7 @@ class _Eager(torch.autograd.Function):
             # The first backward pass handed its buffers over as gradients; with retain_graph they are made again.
             kept = passes.forward(inputs.heads, inputs.constants, *ctx.options)[ctx.loss.losses :]
         ctx.kept = None
-        return None, None, None, None, *passes.backward(kept, upstream, inputs, ctx.options, in_place=True)
+        return None, None, None, None, *passes.backward(Saved(kept, upstream, inputs, ctx.options), in_place=True)
 
 
 def _compile(name: str, function: Callable[..., T]) -> Callable[..., T]:
@@ -154,7 +155,7 @@ def _register(loss: FusedLoss) -> Callable[..., tuple[Any, ...]]:
         saved = ctx.saved_tensors
         inputs = Inputs(saved[:heads], saved[heads : heads + constants])
         kept = tree_unflatten(saved[heads + constants :], ctx.structure)
-        gradients = loss.backward(kept, upstream[: loss.losses], inputs, ctx.options, in_place=False)
+        gradients = loss.backward(Saved(kept, upstream[: loss.losses], inputs, ctx.options), in_place=False)
         return gradients, [None] * constants, *([None] * len(ctx.options))
 
     operator.register_autograd(backward, setup_context=setup_context)

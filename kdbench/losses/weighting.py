@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 
 EPSILON = 1e-12
+#: The switches as a schema of registered operators.
+WEIGHTING = "bool adaptive, bool detach, bool per_sample"
 
 
 def loss_based_weights(

@@ -1,12 +1,14 @@
 """Calls of every operator, and what their losses and gradients are compared with."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from kdbench import losses
 from kdbench.bench.memory import peak_bytes
 
 OPERATORS = ("kd", "ce_kd", "deep_kd", "deep_mse")
@@ -20,12 +22,22 @@ UPSTREAM = (2.0, 3.0)
 
 
 def implementation(backend: str, operator: str) -> Callable[..., Any]:
-    return getattr(import_module(f"kdbench.losses.{backend}.{operator}"), operator)
+    return partial(getattr(losses, operator), backend=backend)
 
 
 def loss_of(backend: str, operator: str) -> Any:
     """The `FusedLoss` behind an implementation."""
-    return import_module(f"kdbench.losses.{backend}.{operator}")._loss
+    return getattr(import_module(f"kdbench.losses.{backend}"), operator)
+
+
+def call(operator: str, *size: int, **making: Any) -> tuple[Sequence[Tensor], Sequence[Tensor], tuple[Any, ...]]:
+    """(heads, constants, options) of a call, which is what a `FusedLoss` takes."""
+    args, weighting = arguments(operator, *size, **making), (True, False, True)
+    if operator == "deep_mse":
+        return [*args[1], args[2]], [args[0]], weighting
+    if operator == "deep_kd":
+        return [*args[1], args[2]], [args[0]], (4.0, True, *weighting)
+    return [args[0]], args[1:], (4.0, True, *([True] if operator == "kd" else []))
 
 
 def logits(

@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 
+from kdbench.inputs.errors import UserError
 from kdbench.losses.analytic import blocks
 from tests.losses.support import (
     DEVICES,
@@ -94,7 +95,7 @@ def test_ce_kd_switches(backend):
 def test_weighting_switches(backend, operator, switches):
     args = arguments(operator, 5, 6, device=DEVICES[backend])
     if backend == "triton" and switches["adaptive"] and not switches["per_sample"]:
-        with pytest.raises(ValueError, match="per_sample=False"):
+        with pytest.raises(UserError, match="per_sample=False"):
             implementation(backend, operator)(*args, **switches)
         return
     assert_agrees(backend, operator, args, **switches)

@@ -81,6 +81,15 @@ def test_an_unknown_name_is_refused(monkeypatch):
         kd(*arguments("kd", 3, 4))
 
 
+def test_a_call_names_one_before_the_variable_does(monkeypatch):
+    monkeypatch.setenv("KDBENCH_LOSS_BACKEND", "analytic")
+    student, teacher = arguments("kd", 3, 4)
+    assert _names(kd(student, teacher, backend="reference")) == "MeanBackward0"
+    assert _names(kd(student, teacher)) == "_EagerBackward"
+    with pytest.raises(UserError, match="unknown loss backend 'analytical'"):
+        kd(student, teacher, backend="analytical")
+
+
 @pytest.fixture
 def triton_wanted(monkeypatch):
     monkeypatch.setenv("KDBENCH_LOSS_BACKEND", "triton")

@@ -6,30 +6,31 @@ from torch import Tensor
 
 from kdbench.inputs.errors import UserError
 from kdbench.losses import ce_kd, deep_kd, deep_mse, kd
-from tests.losses.support import DEVICES, FUSED, OPERATORS, arguments, implementation, leaves, loss_of, mapped, weighted
+from tests.losses.support import (
+    DEVICES,
+    FUSED,
+    OPERATORS,
+    arguments,
+    call,
+    implementation,
+    leaves,
+    loss_of,
+    mapped,
+    weighted,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
-
-
-def _operator_inputs(backend, operator):
-    """Heads, constants and options of the registered operator."""
-    args = arguments(operator, 4, 5, device=DEVICES[backend])
-    weighting = [True, False] + ([True] if backend == "analytic" else [])
-    if operator == "deep_mse":
-        return [[*args[1], args[2]], [args[0]], *weighting]
-    if operator == "deep_kd":
-        return [[*args[1], args[2]], [args[0]], 4.0, True, *weighting]
-    return [[args[0]], args[1:], 4.0, True, *([True] if operator == "kd" else [])]
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
 @pytest.mark.parametrize("backend", FUSED)
 def test_opcheck(backend, operator):
-    torch.library.opcheck(loss_of(backend, operator).operator, _operator_inputs(backend, operator))
+    heads, constants, options = call(operator, 4, 5, device=DEVICES[backend])
+    torch.library.opcheck(loss_of(backend, operator).operator, [heads, constants, *options])
 
 
 def test_opcheck_of_kd_with_a_temperature_per_sample():
-    heads, constants, *_ = _operator_inputs("analytic", "kd")
+    heads, constants, _ = call("kd", 4, 5)
     inputs = [heads, [*constants, torch.tensor([1.0, 2.0, 3.0, 4.0])], None, True, False]
     torch.library.opcheck(loss_of("analytic", "kd").operator, inputs)
 
@@ -38,7 +39,7 @@ def test_opcheck_of_kd_with_a_temperature_per_sample():
 @pytest.mark.parametrize("backend", FUSED)
 def test_the_operators_own_gradient_is_that_of_eager_mode(backend, operator):
     """What `torch.compile` differentiates, without the minutes of compiling every one."""
-    heads, constants, *options = _operator_inputs(backend, operator)
+    heads, constants, options = call(operator, 4, 5, device=DEVICES[backend])
     loss = loss_of(backend, operator)
     expected = torch.autograd.grad(weighted(loss(heads, constants, *options)), heads)
     got = torch.autograd.grad(weighted(loss.operator(heads, constants, *options)[: loss.losses]), heads)

@@ -7,7 +7,7 @@ from torch._inductor import config as inductor_config
 from kdbench.inputs.errors import UserError
 from kdbench.losses import kd
 from kdbench.losses.fused import FusedLoss
-from tests.losses.support import OPERATORS, arguments, assert_agrees, implementation, leaves, scratch, weighted
+from tests.losses.support import OPERATORS, arguments, assert_agrees, implementation, leaves, loss_of, scratch, weighted
 
 RELEASE = tuple(int(number) for number in torch.__version__.split(".")[:2])
 
@@ -44,7 +44,7 @@ def test_the_variable_names_it(monkeypatch):
     monkeypatch.setenv("KDBENCH_LOSS_BACKEND", "inductor")
     compiled = []
     monkeypatch.setattr("kdbench.losses.fused._compile", lambda name, passed: compiled.append(name) or passed)
-    monkeypatch.setattr("kdbench.losses.analytic.kd._loss", _unregistered())
+    monkeypatch.setattr("kdbench.losses.analytic.kd", _unregistered())
     student, teacher = arguments("kd", 3, 4)
     kd(student, teacher).backward()
     assert student.grad is not None and compiled == ["analytic_kd"] * 2
@@ -58,7 +58,7 @@ def test_inside_a_callers_compile_it_is_refused(monkeypatch):
 
 
 def test_without_a_compiler_it_is_an_error(monkeypatch):
-    monkeypatch.setattr("kdbench.losses.analytic.kd._loss", _unregistered())
+    monkeypatch.setattr("kdbench.losses.analytic.kd", _unregistered())
     missing = inductor_config.patch({"cpp.cxx": (None, "/no/such/compiler")})
     with (
         missing,
@@ -70,8 +70,6 @@ def test_without_a_compiler_it_is_an_error(monkeypatch):
 
 def _unregistered():
     """`kd`'s loss with nothing compiled yet, and without registering its operator once more."""
-    from kdbench.losses.analytic.kd import _loss
-
     fresh = object.__new__(FusedLoss)
-    fresh.__dict__.update({k: v for k, v in vars(_loss).items() if not k.startswith("_")})
+    fresh.__dict__.update({k: v for k, v in vars(loss_of("analytic", "kd")).items() if not k.startswith("_")})
     return fresh

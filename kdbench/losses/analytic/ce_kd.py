@@ -10,7 +10,7 @@ from torch.nn.functional import log_softmax
 from kdbench.losses.analytic.blocks import blocks
 from kdbench.losses.analytic.divergence import divergences, kept_type
 from kdbench.losses.analytic.scaling import headroom, scaled
-from kdbench.losses.fused import FusedLoss, Gradients, Inputs
+from kdbench.losses.fused import FusedLoss, Gradients, Saved
 from kdbench.losses.precision import accumulation_type
 
 
@@ -40,14 +40,8 @@ def _fake(heads: Sequence[Tensor], constants: Sequence[Tensor], tau: float, tau_
     return empty(()), empty(()), slopes, empty((batch, 1)), empty((batch, 1)), empty((batch, 1))
 
 
-def _backward(
-    kept: Sequence[Any],
-    upstream: Sequence[Tensor | None],
-    inputs: Inputs,
-    options: tuple[Any, ...],
-    *,
-    in_place: bool,
-) -> Gradients:
+def _backward(saved: Saved, *, in_place: bool) -> Gradients:
+    kept, upstream, inputs, options = saved
     ((slope,), *row_terms), (of_ce, of_kd), (tau, tau_squared) = kept, upstream, options
     (head,), (_, labels) = inputs
     factor = (tau if tau_squared else 1 / tau) / len(head) / headroom(slope.dtype)
@@ -79,20 +73,7 @@ def _errors(z: Tensor, labels: Tensor, chosen: Tensor, highest: Tensor, normalis
     return q.scatter_(1, at, chosen)
 
 
-_loss = FusedLoss(
+#: See `kdbench.losses.ce_kd`.
+ce_kd = FusedLoss(
     "analytic_ce_kd", "float tau, bool tau_squared", 2, "Tensor, Tensor, Tensor, Tensor", _forward, _fake, _backward
 )
-
-
-def ce_kd(
-    student_logits: Tensor,
-    teacher_logits: Tensor,
-    labels: Tensor,
-    tau: float = 4.0,
-    *,
-    tau_squared: bool = True,
-    compiled: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """See `kdbench.losses.ce_kd`."""
-    ce, kd = _loss((student_logits,), (teacher_logits, labels), float(tau), tau_squared, compiled=compiled)
-    return ce, kd

@@ -12,8 +12,6 @@ from kdbench.losses.analytic.scaling import scaled
 from kdbench.losses.fused import Gradients
 from kdbench.losses.weighting import EPSILON, loss_based_weights
 
-WEIGHTING = "bool adaptive, bool detach, bool per_sample"
-
 
 def combine(losses: Tensor, adaptive: bool, detach: bool, per_sample: bool) -> tuple[Tensor, Tensor, Tensor]:
     """(last, shallow, rates) of the heads' per-sample losses [L, B], the last head's last.

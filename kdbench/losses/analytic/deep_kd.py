@@ -5,11 +5,12 @@ from typing import Any
 
 from torch import Tensor
 
-from kdbench.losses.analytic.deep import WEIGHTING, combine, gradients
+from kdbench.losses.analytic.deep import combine, gradients
 from kdbench.losses.analytic.divergence import divergences, kept_type
 from kdbench.losses.analytic.scaling import headroom
-from kdbench.losses.fused import FusedLoss, Gradients, Inputs
+from kdbench.losses.fused import FusedLoss, Gradients, Saved
 from kdbench.losses.precision import accumulation_type
+from kdbench.losses.weighting import WEIGHTING
 
 
 def _factor(tau: float, tau_squared: bool) -> float:
@@ -30,38 +31,14 @@ def _fake(heads: Sequence[Tensor], constants: Sequence[Tensor], *options: Any) -
     return empty(()), empty(()), empty(len(heads), batch, classes, dtype=kept_type(heads)), empty(len(heads) - 1, batch)
 
 
-def _backward(
-    kept: Sequence[Any],
-    upstream: Sequence[Tensor | None],
-    inputs: Inputs,
-    options: tuple[Any, ...],
-    *,
-    in_place: bool,
-) -> Gradients:
+def _backward(saved: Saved, *, in_place: bool) -> Gradients:
+    kept, upstream, inputs, options = saved
     (slopes, rates), (tau, tau_squared, *_) = kept, options
     slope = _factor(tau, tau_squared) / tau / headroom(slopes[0].dtype)
     return gradients(tuple(slopes), rates, slope, upstream, inputs.heads, in_place)
 
 
-_loss = FusedLoss(
+#: See `kdbench.losses.deep_kd`.
+deep_kd = FusedLoss(
     "analytic_deep_kd", f"float tau, bool tau_squared, {WEIGHTING}", 2, "Tensor, Tensor", _forward, _fake, _backward
 )
-
-
-def deep_kd(
-    teacher_logits: Tensor,
-    shallow_logits: Sequence[Tensor],
-    last_logits: Tensor,
-    tau: float = 4.0,
-    *,
-    tau_squared: bool = True,
-    adaptive: bool = True,
-    detach: bool = True,
-    per_sample: bool = True,
-    compiled: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """See `kdbench.losses.deep_kd`."""
-    heads = (*shallow_logits, last_logits)
-    options = (float(tau), tau_squared, adaptive, detach, per_sample)
-    last, shallow = _loss(heads, (teacher_logits,), *options, compiled=compiled)
-    return last, shallow

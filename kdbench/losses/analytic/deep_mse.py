@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from kdbench.losses.analytic.blocks import blocks
-from kdbench.losses.analytic.deep import WEIGHTING, combine, gradients
-from kdbench.losses.fused import FusedLoss, Gradients, Inputs
+from kdbench.losses.analytic.deep import combine, gradients
+from kdbench.losses.fused import FusedLoss, Gradients, Saved
 from kdbench.losses.precision import accumulation_type
+from kdbench.losses.weighting import WEIGHTING
 
 
 def _forward(heads: Sequence[Tensor], constants: Sequence[Tensor], *weighting: bool) -> tuple[Any, ...]:
@@ -58,14 +59,8 @@ def _fake(heads: Sequence[Tensor], constants: Sequence[Tensor], *weighting: bool
     return empty(()), empty(()), differences, empty(len(heads) - 1, len(heads[0]))
 
 
-def _backward(
-    kept: Sequence[Any],
-    upstream: Sequence[Tensor | None],
-    inputs: Inputs,
-    options: tuple[Any, ...],
-    *,
-    in_place: bool,
-) -> Gradients:
+def _backward(saved: Saved, *, in_place: bool) -> Gradients:
+    kept, upstream, inputs, _ = saved
     (differences, rates), target = kept, inputs.constants[0]
     whole = _whole(inputs.heads, target) or not differences
     if not differences:
@@ -74,20 +69,5 @@ def _backward(
     return gradients(differences, rates, slope, upstream, inputs.heads, in_place)
 
 
-_loss = FusedLoss("analytic_deep_mse", WEIGHTING, 2, "Tensor[], Tensor", _forward, _fake, _backward)
-
-
-def deep_mse(
-    teacher_map: Tensor,
-    shallow_maps: Sequence[Tensor],
-    last_map: Tensor,
-    *,
-    adaptive: bool = True,
-    detach: bool = True,
-    per_sample: bool = True,
-    compiled: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """See `kdbench.losses.deep_mse`."""
-    heads = (*shallow_maps, last_map)
-    last, shallow = _loss(heads, (teacher_map,), adaptive, detach, per_sample, compiled=compiled)
-    return last, shallow
+#: See `kdbench.losses.deep_mse`.
+deep_mse = FusedLoss("analytic_deep_mse", WEIGHTING, 2, "Tensor[], Tensor", _forward, _fake, _backward)

@@ -8,9 +8,8 @@ from torch import Tensor
 
 from kdbench.losses.analytic.divergence import divergences, kept_type
 from kdbench.losses.analytic.scaling import headroom, scaled
-from kdbench.losses.fused import FusedLoss, Gradients, Inputs
+from kdbench.losses.fused import FusedLoss, Gradients, Saved
 from kdbench.losses.precision import accumulation_type
-from kdbench.losses.reduction import Reduction
 
 
 def _forward(
@@ -36,14 +35,8 @@ def _fake(
     return empty(()) if mean else empty(batch), empty(1, batch, classes, dtype=kept_type(heads))
 
 
-def _backward(
-    kept: Sequence[Any],
-    upstream: Sequence[Tensor | None],
-    inputs: Inputs,
-    options: tuple[Any, ...],
-    *,
-    in_place: bool,
-) -> Gradients:
+def _backward(saved: Saved, *, in_place: bool) -> Gradients:
+    kept, upstream, inputs, options = saved
     (g,), (head,), (tau, tau_squared, mean) = upstream, inputs.heads, options
     if g is None:
         return [None]
@@ -55,20 +48,5 @@ def _backward(
     return [scaled(slope, rows, in_place)]
 
 
-_loss = FusedLoss("analytic_kd", "float? tau, bool tau_squared, bool mean", 1, "Tensor", _forward, _fake, _backward)
-
-
-def kd(
-    student_logits: Tensor,
-    teacher_logits: Tensor,
-    tau: float | Tensor = 4.0,
-    *,
-    tau_squared: bool = True,
-    reduction: Reduction = "mean",
-    compiled: bool = False,
-) -> Tensor:
-    """See `kdbench.losses.kd`."""
-    mean = reduction == "mean"
-    if isinstance(tau, Tensor):
-        return _loss((student_logits,), (teacher_logits, tau), None, tau_squared, mean, compiled=compiled)[0]
-    return _loss((student_logits,), (teacher_logits,), float(tau), tau_squared, mean, compiled=compiled)[0]
+#: See `kdbench.losses.kd`.
+kd = FusedLoss("analytic_kd", "float? tau, bool tau_squared, bool mean", 1, "Tensor", _forward, _fake, _backward)

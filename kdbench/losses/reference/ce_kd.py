@@ -1,20 +1,16 @@
 """`ce_kd` as two losses."""
 
+from collections.abc import Sequence
+
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from kdbench.losses.precision import accumulation
-from kdbench.losses.reference.kd import kd
+from kdbench.losses.reference.kd import divergence
 
 
-def ce_kd(
-    student_logits: Tensor,
-    teacher_logits: Tensor,
-    labels: Tensor,
-    tau: float = 4.0,
-    *,
-    tau_squared: bool = True,
-) -> tuple[Tensor, Tensor]:
+def ce_kd(heads: Sequence[Tensor], constants: Sequence[Tensor], tau: float, tau_squared: bool) -> tuple[Tensor, Tensor]:
     """See `kdbench.losses.ce_kd`."""
-    ce = cross_entropy(accumulation(student_logits), labels)
-    return ce, kd(student_logits, teacher_logits, tau, tau_squared=tau_squared)
+    (student,), (teacher, labels) = heads, constants
+    ce = cross_entropy(accumulation(student), labels)
+    return ce, divergence(student, teacher, tau, tau_squared).mean()

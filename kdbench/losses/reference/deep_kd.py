@@ -2,30 +2,14 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from kdbench.losses.reference.kd import kd
-from kdbench.losses.weighting import loss_based_weights
+from kdbench.losses.reference.deep import last_and_shallow
+from kdbench.losses.reference.kd import divergence
 
 
 def deep_kd(
-    teacher_logits: Tensor,
-    shallow_logits: Sequence[Tensor],
-    last_logits: Tensor,
-    tau: float = 4.0,
-    *,
-    tau_squared: bool = True,
-    adaptive: bool = True,
-    detach: bool = True,
-    per_sample: bool = True,
+    heads: Sequence[Tensor], constants: Sequence[Tensor], tau: float, tau_squared: bool, *weighting: bool
 ) -> tuple[Tensor, Tensor]:
     """See `kdbench.losses.deep_kd`."""
-    last = kd(last_logits, teacher_logits, tau, tau_squared=tau_squared)
-    if not shallow_logits:
-        return last, torch.zeros_like(last)
-    losses = torch.stack(
-        [kd(z, teacher_logits, tau, tau_squared=tau_squared, reduction="none") for z in shallow_logits]
-    )
-    weights = loss_based_weights(losses, adaptive=adaptive, detach=detach, per_sample=per_sample)
-    return last, (weights * losses).sum(dim=0).mean()
+    return last_and_shallow([divergence(z, constants[0], tau, tau_squared) for z in heads], *weighting)

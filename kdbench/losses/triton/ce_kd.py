@@ -5,7 +5,6 @@
 # mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call, import-untyped, assignment"
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import triton
@@ -13,7 +12,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from kdbench.losses.fused import FusedLoss, Gradients, Inputs
+from kdbench.losses.fused import FusedLoss, Gradients, Saved
 from kdbench.losses.triton.blocks import device_of, logits_tile, rows_of, turns
 from kdbench.losses.triton.scaling import means
 from kdbench.losses.triton.softmax import gap, partition, tile
@@ -121,14 +120,8 @@ def _fake(heads: Sequence[Tensor], constants: Sequence[Tensor], tau: float, tau_
     return empty(()), empty(()), heads[0].new_empty(shape), empty(6, shape[0])
 
 
-def _backward(
-    kept: Sequence[Any],
-    upstream: Sequence[Tensor | None],
-    inputs: Inputs,
-    options: tuple[Any, ...],
-    *,
-    in_place: bool,
-) -> Gradients:
+def _backward(saved: Saved, *, in_place: bool) -> Gradients:
+    kept, upstream, inputs, options = saved
     (gradient, statistics), (of_ce, of_kd), (head,), (tau, tau_squared) = kept, upstream, inputs.heads, options
     used = [g for g in (of_ce, of_kd) if g is not None]
     if not used:
@@ -153,17 +146,5 @@ def _backward(
     return [gradient]
 
 
-_loss = FusedLoss("triton_ce_kd", "float tau, bool tau_squared", 2, "Tensor, Tensor", _forward, _fake, _backward)
-
-
-def ce_kd(
-    student_logits: Tensor,
-    teacher_logits: Tensor,
-    labels: Tensor,
-    tau: float = 4.0,
-    *,
-    tau_squared: bool = True,
-) -> tuple[Tensor, Tensor]:
-    """See `kdbench.losses.ce_kd`."""
-    ce, kd = _loss((student_logits,), (teacher_logits, labels), float(tau), tau_squared)
-    return ce, kd
+#: See `kdbench.losses.ce_kd`.
+ce_kd = FusedLoss("triton_ce_kd", "float tau, bool tau_squared", 2, "Tensor, Tensor", _forward, _fake, _backward)

@@ -12,12 +12,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kdbench.losses.backend import BATCH_WEIGHTS
-from kdbench.losses.fused import FusedLoss, Gradients, Inputs
+from kdbench.losses.fused import FusedLoss, Gradients, Saved
 from kdbench.losses.layout import Layout
 from kdbench.losses.triton.blocks import MAP_WARPS, device_of, map_block, row_strides, rows_of
 from kdbench.losses.triton.scaling import head_rates, means, scaled, split_unit
-from kdbench.losses.weighting import EPSILON
+from kdbench.losses.weighting import EPSILON, WEIGHTING
 
 
 @triton.jit
@@ -67,7 +66,13 @@ def _split(head: Tensor) -> tuple[float, float]:
     return split_unit(2 / head.numel(), head.dtype)
 
 
-def _forward(heads: Sequence[Tensor], constants: Sequence[Tensor], adaptive: bool, detach: bool) -> tuple[Tensor, ...]:
+def _forward(
+    heads: Sequence[Tensor],
+    constants: Sequence[Tensor],
+    adaptive: bool,
+    detach: bool,
+    per_sample: bool,  # is so wherever this is chosen and it matters
+) -> tuple[Tensor, ...]:
     layout = Layout.of(heads[-1])
     target, *maps = (rows_of(layout.flat(x)) for x in (constants[0], *heads))
     batch, size = target.shape
@@ -88,34 +93,13 @@ def _fake(heads: Sequence[Tensor], constants: Sequence[Tensor], *options: Any) -
     return last, shallow, heads[0].new_empty(len(heads), batch, heads[0].numel() // batch)
 
 
-def _backward(
-    kept: Sequence[Any],
-    upstream: Sequence[Tensor | None],
-    inputs: Inputs,
-    options: tuple[Any, ...],
-    *,
-    in_place: bool,
-) -> Gradients:
+def _backward(saved: Saved, *, in_place: bool) -> Gradients:
+    kept, upstream, inputs, _ = saved
     layout = Layout.of(inputs.heads[-1])
     _, rest = _split(inputs.heads[-1])
     rows = scaled(kept[0], upstream, rest, in_place=in_place)
     return [None if x is None else layout.shaped(x) for x in rows]
 
 
-_loss = FusedLoss("triton_deep_mse", "bool adaptive, bool detach", 2, "Tensor", _forward, _fake, _backward)
-
-
-def deep_mse(
-    teacher_map: Tensor,
-    shallow_maps: Sequence[Tensor],
-    last_map: Tensor,
-    *,
-    adaptive: bool = True,
-    detach: bool = True,
-    per_sample: bool = True,
-) -> tuple[Tensor, Tensor]:
-    """See `kdbench.losses.deep_mse`; adaptive weights are those of each sample."""
-    if adaptive and not per_sample:
-        raise ValueError(BATCH_WEIGHTS)
-    last, shallow = _loss((*shallow_maps, last_map), (teacher_map,), adaptive, detach)
-    return last, shallow
+#: See `kdbench.losses.deep_mse`.
+deep_mse = FusedLoss("triton_deep_mse", WEIGHTING, 2, "Tensor", _forward, _fake, _backward)

@@ -1,14 +1,11 @@
 """`kd` as one launch (two where the batch needs several programs)."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from kdbench.losses.backend import TENSOR_TAU
-from kdbench.losses.fused import FusedLoss, Gradients, Inputs
-from kdbench.losses.reduction import Reduction
+from kdbench.losses.fused import FusedLoss, Gradients, Saved
 from kdbench.losses.triton.divergence import divergence
 from kdbench.losses.triton.scaling import scaled, split_unit
 
@@ -34,14 +31,8 @@ def _fake(
     return heads[0].new_empty(() if mean else batch, dtype=torch.float32), heads[0].new_empty(1, batch, classes)
 
 
-def _backward(
-    kept: Sequence[Any],
-    upstream: Sequence[Tensor | None],
-    inputs: Inputs,
-    options: tuple[Any, ...],
-    *,
-    in_place: bool,
-) -> Gradients:
+def _backward(saved: Saved, *, in_place: bool) -> Gradients:
+    kept, upstream, inputs, options = saved
     (gradient,), (g,), (head,), (tau, tau_squared, mean) = kept, upstream, inputs.heads, options
     _, rest = _split(tau, tau_squared, mean, head)
     if mean or g is None:
@@ -50,18 +41,5 @@ def _backward(
     return [(slope.mul_ if in_place else slope.mul)((g * rest).unsqueeze(1)).to(head.dtype)]
 
 
-_loss = FusedLoss("triton_kd", "float tau, bool tau_squared, bool mean", 1, "Tensor", _forward, _fake, _backward)
-
-
-def kd(
-    student_logits: Tensor,
-    teacher_logits: Tensor,
-    tau: float | Tensor = 4.0,
-    *,
-    tau_squared: bool = True,
-    reduction: Reduction = "mean",
-) -> Tensor:
-    """See `kdbench.losses.kd`; one temperature for all samples."""
-    if isinstance(tau, Tensor):
-        raise ValueError(TENSOR_TAU)
-    return _loss((student_logits,), (teacher_logits,), float(tau), tau_squared, reduction == "mean")[0]
+#: See `kdbench.losses.kd`.
+kd = FusedLoss("triton_kd", "float tau, bool tau_squared, bool mean", 1, "Tensor", _forward, _fake, _backward)
