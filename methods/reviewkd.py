@@ -27,7 +27,8 @@ class ReviewKD(Method):
 
     The authors' F_l^T is the map before the ReLU that ends a stage, in a WRN the one after the batch norm that follows
     the stage and before its ReLU. Ours is the stage's end: after that ReLU, in a WRN the raw sum before that norm,
-    whose values are larger, so that β = 5 is 2 to 7 times as strong there. The authors' rows have no KD term (α = 0).
+    whose squares are larger (2 to 7 times where trained, more before), so that β = 5 is as many times as strong there.
+    The authors' rows have no KD term (α = 0).
     """
 
     name = "reviewkd"
