@@ -13,13 +13,14 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from importlib import import_module
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from kdbench import losses
 from kdbench.bench.train_data import noise
 from kdbench.bench.train_loops import Setting
 from kdbench.cli.doctor import examine
@@ -70,8 +71,8 @@ def loss(name: str, device: torch.device) -> dict[str, float]:
     errors = {}
     for what, ours, theirs in zip(
         ("losses", "gradients"),
-        _computed(getattr(import_module(f"kdbench.losses.{name}"), name), _arguments(name, torch.float32, device)),
-        _computed(getattr(import_module(f"kdbench.losses.reference.{name}"), name), exact),
+        _computed(getattr(losses, name), _arguments(name, torch.float32, device)),
+        _computed(partial(getattr(losses, name), backend="reference"), exact),
         strict=True,
     ):
         errors[what] = max(float((a.cpu() - b).norm() / b.norm()) for a, b in zip(ours, theirs, strict=True))
