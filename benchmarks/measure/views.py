@@ -26,8 +26,9 @@ def kdbench(*words: str) -> str:
 def views(folder: Path, selection: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "command.txt").write_text(shlex.join(["kdbench", "run", *selection]) + "\n")
-    for format in ("text", "markdown", "csv", "json"):
+    for format in ("text", "markdown", "csv"):
         (folder / f"table.{format}").write_text(kdbench("table", *selection, "--format", format))
+    (folder / "table.json").write_text(kdbench("table", *selection, "--json"))
     (folder / "stats.text").write_text(kdbench("stats", *selection))
     kdbench("report", *selection, "-o", str(folder / "page.html"))
     with contextlib.suppress(UserError):  # no run is finished yet

@@ -25,7 +25,7 @@ FormatOption = Annotated[str, typer.Option("--format", help="svg, png or both, c
 @with_session
 def figures(
     session: Session,
-    grid: options.GridOption,
+    grid: options.GridOption = "",
     output: OutputOption = Path("figures"),
     format: FormatOption = "svg",
     kinds: Annotated[str, typer.Option("--kinds", help=f"Only some of {', '.join(KINDS)}.")] = ",".join(KINDS),

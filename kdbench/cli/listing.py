@@ -98,18 +98,9 @@ def datasets(as_json: JsonOption = False, plugin: PluginOption = None) -> None:
 @app.command("grids")
 def grids(as_json: JsonOption = False, plugin: PluginOption = None) -> None:
     """Grids."""
-    from kdbench.inputs.documents import read_yaml
+    from kdbench.cli.catalogue import grid_rows
 
-    registry = _registry(plugin)
-    rows = [
-        {
-            "name": name,
-            "from": registry.plugin_of("grid", name).origin,
-            "description": str(read_yaml(registry.grid_file(name)).get("description", "")),
-        }
-        for name in registry.usable("grid")
-    ]
-    _print(rows, as_json)
+    _print(grid_rows(_registry(plugin)), as_json)
 
 
 @app.command("recipes")

@@ -11,12 +11,13 @@ from typing import Annotated, Literal
 import typer
 
 from kdbench.inputs import paths
+from kdbench.inputs.errors import UserError
 
-GridOption = Annotated[str, typer.Option("--grid", help="A grid's name (`kdbench list grids`) or a YAML file.")]
+GridOption = Annotated[str, typer.Option("--grid", help="A grid's name or a YAML file; without it, grids are listed.")]
 TablesOption = Annotated[str, typer.Option("--tables", help="Only these tables of the grid, comma-separated.")]
 PairsOption = Annotated[str, typer.Option("--pairs", help="Only these pairs, as teacher:student,teacher:student.")]
 MethodsOption = Annotated[str, typer.Option("--methods", help="Only these methods, comma-separated.")]
-SeedsOption = Annotated[str, typer.Option("--seeds", help="Seeds, such as 0,1,2.")]
+SeedsOption = Annotated[str, typer.Option("--seeds", help="Seeds, such as 0-4 or 0,1,7.")]
 DatasetOption = Annotated[str, typer.Option("--dataset", help="Another data set, such as folder:DIR.")]
 DataDirOption = Annotated[
     Path | None, typer.Option("--data-dir", parser=paths.folder, metavar="FOLDER", help="Where data sets lie.")
@@ -62,3 +63,9 @@ ConcurrencyOption = Annotated[
 ]
 
 RESULTS = Path("results/runs")
+
+
+def refuse_two_formats(format: str, as_json: bool) -> None:
+    """Raise `UserError` if `--json` and another `--format` than the default are both given."""
+    if as_json and format != "text":
+        raise UserError(f"--json and --format {format} exclude each other; give one of them.")

@@ -7,7 +7,9 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, NoReturn, get_type_hints
+
+import typer
 
 from kdbench.cli import options
 
@@ -31,7 +33,7 @@ class Session:
 
 
 def open_session(
-    grid: options.GridOption,
+    grid: options.GridOption = "",
     tables: options.TablesOption = "",
     pairs: options.PairsOption = "",
     methods: options.MethodsOption = "",
@@ -94,6 +96,15 @@ def open_session(
     return Session(registry, data, expansion, Store(results), dict(imported.values()), files)
 
 
+def _list_grids(command: str, plugin: list[Path] | None) -> NoReturn:
+    """What there is to choose from, on standard error and with the exit code of a mistake: nothing was done."""
+    from kdbench.cli.catalogue import how_to_start
+    from kdbench.cli.values import registry_with
+
+    typer.echo(f"kdbench: name a grid with --grid.\n\n{how_to_start(command, registry_with(plugin))}", err=True)
+    raise typer.Exit(2)
+
+
 def with_session(command: Callable[..., None]) -> Callable[..., None]:
     """A command whose first parameter is a session, with the options of `open_session` in its place.
 
@@ -111,6 +122,8 @@ def with_session(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def opened(**values: Any) -> None:
+        if not values["grid"]:
+            _list_grids(command.__name__, values["plugin"])
         session = open_session(**{parameter.name: values[parameter.name] for parameter in shared})
         command(session, **{parameter.name: values[parameter.name] for parameter in own})
 

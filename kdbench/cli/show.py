@@ -1,11 +1,11 @@
-"""`kdbench show METHOD`: what a method computes, with its numbers filled in."""
+"""`kdbench show NAME`: what is behind a name; of a method what it computes, with its numbers filled in."""
 
 from __future__ import annotations
 
 import inspect
 import json
 import typing
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -18,28 +18,71 @@ if TYPE_CHECKING:
     from kdbench.registry import Registry
 
 
+#: What has a name, as messages call it.
+KINDS = {"method": "method", "architecture": "network", "dataset": "data set", "grid": "grid", "recipe": "recipe"}
+Kind = Literal["method", "architecture", "dataset", "grid", "recipe"]
+
+
 def show(
-    method: Annotated[str, typer.Argument(help="A method's name (`kdbench list methods`).")],
+    name: Annotated[str, typer.Argument(help="A method, network, data set, grid (or its file) or recipe.")],
+    kind: Annotated[Kind | None, typer.Option("--kind", help="Which of these, if the name is several.")] = None,
     settings: SetOption = None,
     plugin: PluginOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a method's formula with its weights, its parameters with their defaults, and its citation."""
-    from kdbench.cells import method_params
-    from kdbench.cli.values import by_method, parse_settings, registry_with
+    """Print what is behind a name: of a method its formula with its weights, its parameters and its citation; of a
+    network its shapes; of a data set its size; of a grid its tables; of a recipe its settings.
+    """
+    from kdbench.cli import descriptions
+    from kdbench.cli.values import registry_with
 
     registry = registry_with(plugin)
-    found = registry.method(method)
-    recipe, settings_of = parse_settings(settings or [])
+    chosen = kind or _kind(name, registry)
+    if chosen == "method":
+        described = _described_method(name, settings or [], registry)
+    elif settings:
+        raise UserError(f"--set is for methods, and '{name}' is shown as a {KINDS[chosen]}.")
+    else:
+        described = descriptions.DESCRIBED[chosen](name, registry)
+    if as_json:
+        tell(json.dumps(described, indent=1, ensure_ascii=False))
+    else:
+        tell(_text(described) if chosen == "method" else descriptions.as_text(described))
+
+
+def _kind(name: str, registry: Registry) -> str:
+    """What the name is of. Raises `UserError` if it is nothing's, or several things'."""
+    from kdbench.inputs.errors import unknown
+    from kdbench.recipe import recipe_names
+
+    if name.lower().endswith((".yaml", ".yml")):
+        return "grid"
+    if ":" in name:
+        return "dataset"
+    names = {kind: recipe_names() if kind == "recipe" else registry.names(kind) for kind in KINDS}
+    kinds = [kind for kind, known in names.items() if name.lower() in (one.lower() for one in known)]
+    if not kinds:
+        raise unknown("name", name, (one for known in names.values() for one in known), "kdbench list")
+    if len(kinds) > 1:
+        options = " or ".join(f"--kind {kind}" for kind in kinds)
+        raise UserError(f"'{name}' is a {' and a '.join(KINDS[kind] for kind in kinds)}; choose with {options}.")
+    return kinds[0]
+
+
+def _described_method(name: str, settings: list[str], registry: Registry) -> dict[str, Any]:
+    from kdbench.cells import method_params
+    from kdbench.cli.values import by_method, parse_settings
+
+    found = registry.method(name)
+    recipe, settings_of = parse_settings(settings)
     values = by_method(settings_of, registry)
     if recipe or values.keys() - {found.name}:
         raise UserError(f"`kdbench show {found.name}` takes only --set {found.name}.PARAMETER=VALUE.")
-    described = describe(found, method_params(found, values.get(found.name, {})), registry)
-    tell(json.dumps(described, indent=1, ensure_ascii=False) if as_json else _text(described))
+    return describe(found, method_params(found, values.get(found.name, {})), registry)
 
 
 def describe(method: type[Method], params: MethodParams, registry: Registry) -> dict[str, Any]:
-    """Everything `kdbench show` prints, as plain data."""
+    """Everything `kdbench show` prints of a method, as plain data."""
     from kdbench.environment.sources import source_file
     from kdbench.formula import formula
     from kdbench.inputs.places import asking

@@ -30,7 +30,8 @@ def stats(
         typer.Option("--predictions", help="Add agreement with the teacher and calibration; needs kdbench[metrics]."),
     ] = False,
     device: options.DeviceOption = "auto",
-    format: Annotated[Literal["text", "markdown", "json"], typer.Option("--format", help="Output format.")] = "text",
+    format: Annotated[Literal["text", "markdown"], typer.Option("--format", help="How it is written.")] = "text",
+    as_json: options.JsonOption = False,
     keep: options.KeepOption = None,
 ) -> None:
     """Print paired differences, gains over all pairs, the comparison with the paper, and costs. Trains nothing.
@@ -41,13 +42,14 @@ def stats(
     from kdbench.report.evidence import evidence, render
     from kdbench.report.results import cell_results
 
+    options.refuse_two_formats(format, as_json)
     check_folder(session)
     records = readable_records(session, keep == "stale")
     found = cell_results(session.expansion, records, session.registry)
     rows = {cell.row.key for cell in session.expansion.cells}
     references = reference or [name for name in REFERENCES if name in rows]
     predicted = _predictions(session, found, device) if predictions else []
-    tell(render(evidence(found, records, session.registry, references, predicted), format))
+    tell(render(evidence(found, records, session.registry, references, predicted), "json" if as_json else format))
 
 
 def _predictions(session: Session, results: list[CellResult], device: str) -> list[CellPredictions]:

@@ -15,8 +15,9 @@ from kdbench.cli.terminal import screen_width, tell
 def table(
     session: Session,
     format: Annotated[
-        Literal["text", "markdown", "csv", "latex", "json"], typer.Option("--format", help="Output format.")
+        Literal["text", "markdown", "csv", "latex"], typer.Option("--format", help="How the tables are written.")
     ] = "text",
+    as_json: options.JsonOption = False,
     best: Annotated[
         bool, typer.Option("--best", help="Show the best epoch, which is selected on the test set, not the last.")
     ] = False,
@@ -30,7 +31,8 @@ def table(
     from kdbench.report.formats import render
     from kdbench.report.results import cell_results
 
+    options.refuse_two_formats(format, as_json)
     check_folder(session)
     records = readable_records(session, keep == "stale")
     found = cell_results(session.expansion, records, session.registry)
-    tell(render(session.expansion, found, format, best=best, width=screen_width()))
+    tell(render(session.expansion, found, "json" if as_json else format, best=best, width=screen_width()))

@@ -122,7 +122,7 @@ def test_from_training_to_verdict(tmp_path):
     assert doctored.code == 1 and not doctored.err
     assert [cell["row"] for cell in json.loads(doctored.out)["cells"] if cell["verdict"] == "regressed"] == ["kd"]
     with convolutions() as rounded:
-        stats = kdbench("stats", "--grid", grid, *first, "--predictions", "--format", "json")
+        stats = kdbench("stats", "--grid", grid, *first, "--predictions", "--json")
     if stats.code == 2:
         pytest.skip(stats.err)
     assert rounded == {False}, "the runs' precision is fp32"

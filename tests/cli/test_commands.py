@@ -190,6 +190,56 @@ def test_show_of_an_unknown_method_names_the_nearest():
     assert result.code == 2 and "did you mean 'fitnet'?" in result.err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["quick"],
+            ["grid: quick\n", "epochs in batches of", "table\n  name: quick", "it: kdbench run --grid quick"],
+        ),
+        (
+            ["WRN_16_2"],
+            ["network: wrn_16_2", "parameters: 703,284", "stages: 32×32×32, 64×16×16, 128×8×8"],
+        ),
+        (["crd60"], ["training: 60 epochs in batches of 64; the learning rate × 0.1 after epochs 37, 45 and 52;"]),
+        (["digits"], ["classes: 10", "training images: 1,000", "pixels: 8"]),
+        (["holdout:digits"], ["dataset: holdout:digits", "classes: 10"]),
+        (["folder"], ["how: data set 'folder' needs a folder; write folder:DIR"]),
+        (["cifar100", "--kind", "dataset"], ["classes: 100", "test images: 10,000"]),
+        (["cifar100", "--kind", "grid"], ["beside: the numbers of dskd_table1", "wrn_40_2:wrn_16_2"]),
+    ],
+)
+def test_show_knows_all_that_has_a_name(words, said):
+    result = kdbench("show", *words)
+    assert result.code == 0
+    for part in said:
+        assert part in result.out
+    assert isinstance(json.loads(kdbench("show", *words, "--json").out), dict)
+
+
+def test_show_asks_which_where_a_name_is_several_things_and_sets_nothing_but_methods(tmp_path):
+    several = kdbench("show", "CIFAR100")
+    assert several.code == 2 and "is a data set and a grid; choose with --kind dataset or --kind grid" in several.err
+    set_ = kdbench("show", "crd60", "--set", "recipe.epochs=3")
+    assert set_.code == 2 and "--set is for methods, and 'crd60' is shown as a recipe" in set_.err
+    assert "title: A tiny table" in kdbench("show", tiny_grid(tmp_path)).out
+
+
+@pytest.mark.parametrize("command", ["run", "table"])
+def test_without_a_grid_the_grids_are_listed(command):
+    listed = kdbench(command)
+    assert listed.code == 2 and listed.out == "" and listed.err.startswith("kdbench: name a grid with --grid.\n")
+    for row in json.loads(kdbench("list", "grids", "--json").out):
+        assert row["name"] in listed.err and row["runs"] > 1 and row["epochs"] >= 1
+    assert f"to start one: kdbench {command} --grid quick" in listed.err and "NAME --dry-run" in listed.err
+
+
+def test_json_is_one_of_the_formats_and_asked_for_in_one_way():
+    both = kdbench("table", "--grid", "quick", "--json", "--format", "csv")
+    assert both.code == 2 and "--json and --format csv exclude each other" in both.err
+    assert kdbench("stats", "--grid", "quick", "--format", "json").code == 2
+
+
 def test_doctor_names_versions_data_and_plugins(tmp_path):
     result = kdbench("doctor", "--results", tmp_path / "none")
     assert result.code == 0
@@ -222,7 +272,7 @@ def results(tmp_path_factory):
 
 def test_table_as_json_holds_every_cell(results):
     grid, folder = results
-    cells = json.loads(kdbench("table", "--grid", grid, "--results", folder, "--format", "json").out)
+    cells = json.loads(kdbench("table", "--grid", grid, "--results", folder, "--json").out)
     assert [cell["method"] for cell in cells] == ["student", "kd"]
     for cell in cells:
         assert cell["grid"] == "tiny" and cell["table"] == "first" and cell["dataset"] == "digits"
@@ -250,9 +300,7 @@ def test_table_in_every_other_format(results):
 
 def test_table_marks_partial_and_missing_cells(results):
     grid, folder = results
-    partial = json.loads(
-        kdbench("table", "--grid", grid, "--results", folder, "--seeds", "0,1,2", "--format", "json").out
-    )
+    partial = json.loads(kdbench("table", "--grid", grid, "--results", folder, "--seeds", "0,1,2", "--json").out)
     assert [cell["status"] for cell in partial] == ["partial", "partial"]
     text = kdbench("table", "--grid", grid, "--results", folder, "--methods", "kd,sp", "--seeds", "0,5").out
     assert "* fewer seeds than the grid asks for" in text and "– no result: not run" in text

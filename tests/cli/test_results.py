@@ -79,7 +79,7 @@ def test_damage_is_found_and_set_aside_and_trained_again(folder):
 def test_a_damaged_record_hides_no_other_and_run_mends_it(folder):
     store, kd = Store(folder / "results"), record_of(folder, "kd")
     store.record_path(kd.id).write_text("{")
-    done = kdbench("table", *on(folder), "--format", "json")
+    done = kdbench("table", *on(folder), "--json")
     assert done.code == 0 and f"{kd.id}.json is damaged" in done.err
     assert [cell["n"] for cell in json.loads(done.out)] == [2, 1]
     done = kdbench("run", *on(folder), "--workers", 1)
@@ -171,10 +171,10 @@ def test_kept_states_are_verified(folder):
 
 def test_nothing_stale_is_served_as_fresh(folder):
     stale = made_stale(folder, "kd")
-    done = kdbench("table", *on(folder), "--format", "json")
+    done = kdbench("table", *on(folder), "--json")
     assert done.code == 0 and "1 result is stale" in done.err and "kdbench_methods.kd" in done.err
     assert [cell["n"] for cell in json.loads(done.out)] == [2, 1]
-    done = kdbench("table", *on(folder), "--format", "json", "--keep", "stale")
+    done = kdbench("table", *on(folder), "--json", "--keep", "stale")
     assert "shown as they are" in done.err and [cell["n"] for cell in json.loads(done.out)] == [2, 2]
     done = kdbench("run", *on(folder), "--dry-run", "--json")
     assert done.code == 0 and list(json.loads(done.out)["stale"]) == [stale.id]

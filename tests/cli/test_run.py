@@ -161,10 +161,10 @@ def test_a_run_warns_and_its_table_is_found_with_the_same_recipe(tmp_path):
     trained = kdbench("run", *words, "--workers", 1)
     assert trained.code == 0, trained.err
     assert "warning: recipe: training ends with epoch 1, " in trained.out
-    (cell,) = json.loads(kdbench("table", *words, "--format", "json").out)
+    (cell,) = json.loads(kdbench("table", *words, "--json").out)
     assert cell["status"] == "complete"
     longer = [word.replace("crd60", "crd240") for word in map(str, words)]
-    (other,) = json.loads(kdbench("table", *longer, "--format", "json").out)
+    (other,) = json.loads(kdbench("table", *longer, "--json").out)
     assert other["status"] == "missing"
 
 

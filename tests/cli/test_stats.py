@@ -20,7 +20,7 @@ def stats(folder, *words):
 
 
 def test_default_references_are_kd_and_student(folder):
-    page = json.loads(stats(folder, "--format", "json").out)
+    page = json.loads(stats(folder, "--json").out)
     assert {(one["row"], one["reference"]) for one in page["paired"]} == {
         ("student", "kd"),
         ("dkd", "kd"),
@@ -30,7 +30,7 @@ def test_default_references_are_kd_and_student(folder):
 
 
 def test_a_reference_of_ones_own(folder):
-    page = json.loads(stats(folder, "--format", "json", "--reference", "dkd").out)
+    page = json.loads(stats(folder, "--json", "--reference", "dkd").out)
     assert {one["reference"] for one in page["paired"]} == {"dkd"}
     assert stats(folder, "--reference", "kdd").code == 2
 

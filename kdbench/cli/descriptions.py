@@ -1,0 +1,128 @@
+"""What `kdbench show` says of grids, networks, data sets and recipes, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from kdbench.cli.catalogue import count_runs
+from kdbench.cli.recipes import recipe_in_words
+from kdbench.cli.values import default_data_dir
+from kdbench.inputs.commands import kdbench
+from kdbench.inputs.errors import UserError
+from kdbench.recipe import Recipe, load_recipe
+from kdbench.registry import Registry
+from kdbench.selection import load_grid
+from kdbench.training.flops import forward_flops
+
+#: Classes and pixels at which networks are described: those of CIFAR-100.
+CLASSES, PIXELS = 100, 32
+
+
+def describe_grid(name: str, registry: Registry) -> dict[str, Any]:
+    """A grid's own words, its recipes and its tables."""
+    grid = load_grid(name, registry)
+    teachers = {"teachers": recipe_in_words(grid.teacher_recipe)} if grid.teacher_recipe != grid.recipe else {}
+    return {
+        "grid": grid.name,
+        "description": grid.description,
+        "dataset": grid.dataset,
+        "recipe": recipe_in_words(grid.recipe),
+        **teachers,
+        "seeds": list(grid.seeds),
+        "tables": [
+            {
+                "name": table.name,
+                "title": table.title,
+                "pairs": [str(pair) for pair in table.pairs],
+                "rows": [row.key for row in table.rows],
+                "beside": f"the numbers of {table.paper}" if table.paper else "no published numbers",
+            }
+            for table in grid.tables
+        ],
+        "runs": f"at most {count_runs(grid):,}, teachers included",
+        "to_start_it": kdbench("run", "--grid", name),
+        "to_see_what_it_costs_here": kdbench("run", "--grid", name, "--dry-run"),
+    }
+
+
+def describe_architecture(name: str, registry: Registry) -> dict[str, Any]:
+    """A network's family and size, and the shapes that methods see."""
+    network = registry.architecture(name)
+    shapes = network.shapes(CLASSES, PIXELS)
+    with torch.device("meta"):
+        model = network.build(CLASSES)
+    return {
+        "network": network.name,
+        "family": network.family,
+        "classes": CLASSES,
+        "pixels": PIXELS,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "flops_per_image": forward_flops(model, PIXELS),
+        "stages": ["×".join(map(str, shape)) for shape in shapes.stages],
+        "final_map": "×".join(map(str, shapes.final_map)),
+        "embedding": shapes.embedding,
+        "plugin": registry.plugin_of("architecture", network.name).origin,
+    }
+
+
+def describe_dataset(name: str, registry: Registry) -> dict[str, Any]:
+    """What is known of a data set without loading it."""
+    source = registry.dataset(name)
+    folder = default_data_dir()
+    known: dict[str, object]
+    try:
+        info = source.info(folder)
+        known = {
+            "classes": info.num_classes,
+            "training_images": info.train_size,
+            "test_images": info.test_size,
+            "pixels": info.input_size,
+        }
+    # A kind of data set, such as a folder's, of which nothing is known without the folder.
+    except UserError as error:
+        known = {"how": str(error)}
+    return {"dataset": name, "where": source.locations(folder), **known}
+
+
+def describe_recipe(name: str, registry: Registry) -> dict[str, Any]:
+    """A recipe in words, and its learning rates."""
+    recipe = load_recipe(name)
+    return {
+        "recipe": name,
+        "training": recipe_in_words(recipe),
+        "learning_rate": recipe.lr,
+        **_rates(recipe),
+    }
+
+
+def _rates(recipe: Recipe) -> dict[str, float]:
+    return {f"learning_rate_of_{family}": rate for family, rate in recipe.lr_by_family.items()}
+
+
+#: What describes each kind, methods aside.
+DESCRIBED: dict[str, Callable[[str, Registry], dict[str, Any]]] = {
+    "architecture": describe_architecture,
+    "dataset": describe_dataset,
+    "grid": describe_grid,
+    "recipe": describe_recipe,
+}
+
+
+def as_text(described: dict[str, Any]) -> str:
+    """A description as lines `key: value`, tables below each other."""
+    return "\n".join(_lines(described, ""))
+
+
+def _lines(described: dict[str, Any], indent: str) -> Iterator[str]:
+    for key, value in described.items():
+        words = key.replace("_", " ")
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            for part in value:
+                yield f"{indent}{words.removesuffix('s')}"
+                yield from _lines(part, indent + "  ")
+        else:
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            yield f"{indent}{words}: {shown:,}" if isinstance(shown, int) else f"{indent}{words}: {shown}"
