@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,19 @@ class Selection(BaseModel):
     candidates: dict[str, dict[str, list[Any]]] = Field({}, description="method → parameter → values to compare")
 
 
-def load_grid(name: str, registry: Registry, selection: Selection | None = None) -> Grid:
+def load_grid(
+    name: str,
+    registry: Registry,
+    selection: Selection | None = None,
+    data_name: Callable[[str], str] | None = None,
+) -> Grid:
     """A grid by name or YAML file, with a selection applied. Raises `UserError` for whatever does not exist.
 
-    A recipe that the selection names is the grid's: teachers follow it unless the grid has a `teacher_recipe`.
+    A recipe that the selection names is the grid's: teachers follow it unless the grid has a `teacher_recipe`. Titles
+    name a selected data set by `data_name` of its spec, or without it by its source's label.
     """
     selection = selection or Selection()
+    data_name = data_name or (lambda spec: registry.dataset(spec).label)
     path = _grid_file(name, registry)
     values = read_yaml(path)
     what = f"grid {path.name}"
@@ -59,7 +66,7 @@ def load_grid(name: str, registry: Registry, selection: Selection | None = None)
         values["dataset"] = registry.dataset_beside(dataset, path.parent)
     values["recipe"] = load_recipe(recipe, selection.recipe)
     values["teacher_recipe"] = load_recipe(own_teacher_recipe, selection.recipe)
-    grid = _canonical(_select(validated(Grid, values, what), selection, registry), registry)
+    grid = _canonical(_select(validated(Grid, values, what), selection, data_name), registry)
     grid = validated(Grid, grid.model_dump(), what)  # what is selected must be a grid as well, of no more runs
     tables = tuple(_comparable(table, grid.recipe, own_recipe, registry) for table in grid.tables)
     return _with_distinct_cells(grid.model_copy(update={"tables": tables}), what)
@@ -99,7 +106,7 @@ def _trains_otherwise(recipe: Recipe, own: Recipe) -> bool:
     return recipe != own.model_copy(update={"precision": recipe.precision})
 
 
-def _select(grid: Grid, selection: Selection, registry: Registry) -> Grid:
+def _select(grid: Grid, selection: Selection, data_name: Callable[[str], str]) -> Grid:
     tables = _chosen_tables(grid, selection.tables)
     tables = _chosen_pairs(tables, selection.pairs)
     tables = _chosen_methods(tables, selection.methods)
@@ -108,12 +115,10 @@ def _select(grid: Grid, selection: Selection, registry: Registry) -> Grid:
             methods = {row.method for table in tables for row in table.rows}
             raise unknown("method in this selection", method, methods, "kdbench list methods")
     tables = tuple(table.model_copy(update={"rows": tuple(_rows(table, selection))}) for table in tables)
-    if selection.dataset and selection.dataset != grid.dataset:
-        # A table that reprints a paper's says itself where it was measured.
-        source = registry.dataset(selection.dataset)
-        # A folder that is called as a registered data set is not that one.
-        label = source.name if source.label in registry.usable("dataset") else source.label
-        tables = tuple(table if table.paper else _elsewhere(table, label) for table in tables)
+    # The grid's own data may have been selected by another spec, and a table that reprints a paper's says itself where
+    # it was measured.
+    if selection.dataset and (data := data_name(selection.dataset)) != grid.dataset:
+        tables = tuple(table if table.paper else _elsewhere(table, data) for table in tables)
     return grid.model_copy(
         update={
             "tables": tables,

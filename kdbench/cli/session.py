@@ -87,8 +87,10 @@ def open_session(
         },
         "command line",
     )
-    chosen = load_grid(grid, registry, selection)
-    data = OpenDataset(registry.dataset(chosen.dataset), data_dir or default_data_dir())
+    # Once, for what local data are called may take decoding them.
+    opened = functools.cache(lambda spec: OpenDataset(registry.dataset(spec), data_dir or default_data_dir()))
+    chosen = load_grid(grid, registry, selection, lambda spec: opened(spec).info.name)
+    data = opened(chosen.dataset)
     imported = imported_teachers(teacher or [], registry)
     digests = {architecture: digest for architecture, (digest, _) in imported.items()}
     expansion = Expansion(chosen, registry, data.info, digests)

@@ -3,9 +3,11 @@
 import functools
 import os
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.data.support import png_of_16_bits
 from tests.inputs.corpus.cases import Executes, case
 from tests.inputs.corpus.parquet import SOUND, claiming
 
@@ -38,6 +40,17 @@ def _loop(folder: Path) -> None:
     (folder / "train/cow").symlink_to(folder / "train/cow")
 
 
+def _deeper(split: Path) -> None:
+    split.rename(split.with_name("images"))
+    split.mkdir()
+    split.with_name("images").rename(split / "images")
+
+
+def _flat(split: Path) -> None:
+    split.mkdir()
+    (split / "0.png").write_bytes(SOUND[0])
+
+
 FOLDER: dict[str, Callable[[Path], object]] = {
     "image that claims 50,000 pixels a side": _image(claiming(50_000, 50_000)),
     "image with code": _image(pickle.dumps(Executes(Path("canary")))),
@@ -51,6 +64,10 @@ FOLDER: dict[str, Callable[[Path], object]] = {
     "an image that links to nothing": lambda folder: (folder / "train/bee/1.png").symlink_to("nowhere"),
     "a class that only the test images have": lambda folder: (folder / "test/bee").rename(folder / "test/cow"),
     "a name in two lines": lambda folder: (folder / "test/bee").rename(folder / "test/two\nlines"),
+    "image of 16-bit colour": _image(png_of_16_bits(2, 6)),
+    "one class": lambda folder: [shutil.rmtree(folder / split / "bee") for split in ("train", "test")],
+    "classes one folder too deep": lambda folder: _deeper(folder / "train"),
+    "test images without labels": lambda folder: (folder / "test").rename(folder / "x") and _flat(folder / "test"),
     "annotations that are no text": _annotations(b"\xff\xfe\t"),
     "annotations without a class": _annotations(b"0.png\n"),
     "annotations of a file elsewhere": _annotations(b"../../../canary\tant\n"),

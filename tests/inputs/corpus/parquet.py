@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, PngImagePlugin
 
-from tests.data.support import png, random_split, write_parquet, write_split
+from tests.data.support import png, png_of_16_bits, random_split, write_parquet, write_split
 from tests.inputs.corpus.cases import DEEP, Executes, case
 
 SIDE = 6
@@ -28,7 +28,7 @@ def _data_set(write: Callable[[Path], None], folder: Path, _: Path) -> Path:
 
 
 def _image(data: bytes) -> Callable[[Path], None]:
-    return lambda path: write_parquet(path, [*SOUND, data], [0] * 4)
+    return lambda path: write_parquet(path, [*SOUND, data], [0, 1, 0, 1])
 
 
 def claiming(width: int, height: int) -> bytes:
@@ -68,6 +68,11 @@ def _many_rows(path: Path) -> None:
     pq.write_table(pa.table({"image": empty, "label": np.zeros(6_000_000, np.int8)}), path)
 
 
+def _twice(path: Path, other: str) -> None:
+    for place in (path, path.with_name(other)):
+        write_parquet(place, SOUND, [0, 1, 1])
+
+
 PARQUET: dict[str, Callable[[Path], None]] = {
     "image that claims 50,000 pixels a side": _image(claiming(50_000, 50_000)),
     "image of one row of pixels": _image(claiming(2**31 - 1, 1)),
@@ -82,6 +87,13 @@ PARQUET: dict[str, Callable[[Path], None]] = {
     "more rows than a split may have": _many_rows,
     "text instead of images": lambda path: pq.write_table(pa.table({"image": ["a"], "label": [1]}), path),
     "no rows": lambda path: write_parquet(path, [], []),
+    "image of 16-bit colour": _image(png_of_16_bits(2, SIDE)),
+    "image of 16-bit grey": _image(png_of_16_bits(0, SIDE)),
+    "one class": lambda path: write_parquet(path, SOUND, [0] * 3),
+    "no labels": lambda path: write_parquet(path, SOUND, [-1] * 3),
+    "a part beside the whole": lambda path: _twice(path, "train-00000-of-00001.parquet"),
+    "a copy": lambda path: _twice(path, "train (1).parquet"),
+    "one part of two": lambda path: write_parquet(path.with_name("train-00000-of-00002.parquet"), SOUND, [0, 1, 1]),
     "label of a million classes": lambda path: write_parquet(path, SOUND, [0, 1, 10**6]),
     "label below zero": lambda path: write_parquet(path, SOUND, [0, -1, 1]),
     "label beyond 63 bits": lambda path: write_parquet(path, SOUND, [0, 2**64 - 1, 1], label_type=pa.uint64()),
