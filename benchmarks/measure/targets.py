@@ -52,7 +52,7 @@ def _kernels(found: dict[str, Any]) -> Iterator[str]:
 
 def _pace(found: dict[str, Any]) -> Iterator[str]:
     if step := found.get("step_seconds"):
-        yield _line("step of student + KD + DSKD", step["students"] * 1e3, STEP * 1e3, "ms", most=True)
+        yield _line("step of student + KD + DSKD", step["together"] * 1e3, STEP * 1e3, "ms", most=True)
         yield f"step of the teacher: {step['teacher'] * 1e3:.3g} ms; recipe {found.get('recipe', 'not chosen')}"
 
 

@@ -118,9 +118,22 @@ def test_a_second_call_goes_on_with_the_recipe_of_the_first(tmp_path):
     assert minutes.table(given)
     noted.left = 5000.0
     assert minutes.table(given)
-    assert [words[0].rpartition(".")[2] for words in noted.words] == ["pace", "kdbench", "views", "kdbench", "views"]
-    for words in noted.words[1::2]:
-        assert words[1:4] == ["run", "--recipe", "crd60"] and words[-2:] == ["--workers", "1"]
+    names = [words[0].rpartition(".")[2] for words in noted.words]
+    assert names == ["pace", *2 * ["kdbench", "kdbench", "kdbench", "views"]]
+    for number, words in enumerate(words for words in noted.words if words[0] == "kdbench"):
+        assert words[1:4] == ["run", "--recipe", "crd60"] and words[-4:] == [
+            "--workers",
+            "1",
+            "--seeds",
+            str(number % 3),
+        ]
+
+
+def test_a_seed_that_is_not_finished_is_the_last(tmp_path):
+    noted = Noted(tmp_path)
+    noted.kdbench = lambda *words, **how: noted.python("kdbench", *words) or 143
+    assert not minutes.table(Measurement(noted, "cuda", "parquet:there", [], tmp_path))
+    assert [words[0].rpartition(".")[2] for words in noted.words] == ["pace", "kdbench", "views"]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +191,7 @@ def test_figures_stand_beside_what_is_aimed_at(tmp_path):
         },
         "train-bf16": {"rows": [{"name": "cohort of 8", "of_plain": 0.04, "of_good": 0.5}]},
         "kernels-1": {"rows": [kernel("deep_kd+deep_mse", 64, 0.1, 9e-6), kernel("deep_kd", 65536, 0.8, 1.0)]},
-        "pace": {"step_seconds": {"teacher": 0.002, "students": 0.0035}, "recipe": "crd60"},
+        "pace": {"step_seconds": {"teacher": 0.002, "together": 0.0035}, "recipe": "crd60"},
     }.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     lines = judged(tmp_path).splitlines()
