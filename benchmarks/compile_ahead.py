@@ -25,10 +25,13 @@ from triton.runtime.jit import JITFunction
 from kdbench.bench.cases import OPERATORS, Case
 
 CAPABILITIES = (80, 90, 100)
-MAP = (256, 8, 8)
 #: The paper's batch, logits for several programs, long rows, and rows that fit no block.
 LOGITS = ((64, 100), (256, 100), (64, 1000), (17, 5000))
-CASES = [Case(name, *size) for size in LOGITS for name in OPERATORS[:3]] + [Case("deep_mse", 64, 0, MAP)]
+#: The paper's largest, and maps that are read twice.
+MAPS = ((256, 8, 8), (512, 8, 8))
+CASES = [Case(name, *size) for size in LOGITS for name in OPERATORS[:3]] + [
+    Case("deep_mse", 64, 0, size) for size in MAPS
+]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 #: From the request to stop, upon which a command writes what it has, to the end of its whole process group. The call's
 #: last command is asked so much earlier; a stage may last so much longer.
-GRACE = 15.0
+GRACE = 10.0
 #: What `Runner.run` returns of a command that there was no time to begin, as `timeout` does of one that was stopped.
 NO_TIME = 124
 

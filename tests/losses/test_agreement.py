@@ -101,6 +101,16 @@ def test_weighting_switches(backend, operator, switches):
     assert_agrees(backend, operator, args, **switches)
 
 
+@pytest.mark.parametrize("switches", [{}, {"detach": False}], ids=["detached", "attached"])
+def test_maps_that_no_program_holds(switches):
+    """Triton's kernel reads them twice."""
+    from kdbench.losses.triton.blocks import holds
+
+    args = arguments("deep_mse", 3, 3001, device=DEVICES["triton"])
+    assert not holds(args[0][0].numel(), 3) and holds(2**14, 3) and not holds(2**14, 4)
+    assert_agrees("triton", "deep_mse", args, **switches)
+
+
 @pytest.mark.parametrize("heads", [1, 2, 5])
 @pytest.mark.parametrize("operator", ["deep_kd", "deep_mse"])
 @pytest.mark.parametrize("backend", FUSED)

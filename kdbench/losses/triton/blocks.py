@@ -18,6 +18,8 @@ TILE, WARPS = 2048, 8
 SINGLE, SINGLE_WARPS = 8192, 32
 #: Elements of a map in one step of a sample's program: two 16-byte loads a thread and map.
 MAP_BLOCK, MAP_WARPS = 4096, 16
+#: Elements of all maps that a program holds in registers at once: three of the paper's size, 96 registers a thread.
+HELD = 3 * 2**14
 #: Elements of a program that scales gradients or adds up losses.
 FLAT_BLOCK, FLAT_WARPS = 8192, 16
 #: Most programs along an axis of a backward pass's launch, which then take several blocks each: mostly there is nothing
@@ -48,6 +50,16 @@ def turns(blocks: int) -> tuple[int, int]:
     """Programs for so many blocks of a backward pass, and how many of them each takes."""
     programs = min(blocks, MOST_PROGRAMS)
     return programs, triton.cdiv(blocks, programs)
+
+
+def held_block(size: int) -> int:
+    """Elements of a block that holds a whole map of `size` elements."""
+    return int(triton.next_power_of_2(size))
+
+
+def holds(size: int, heads: int) -> bool:
+    """Whether a program can hold the shallow heads' maps, and one more that it reads, in registers."""
+    return heads * held_block(size) <= HELD
 
 
 def map_block(size: int) -> int:

@@ -14,14 +14,46 @@ from torch import Tensor
 
 from kdbench.losses.fused import FusedLoss, Gradients, Saved
 from kdbench.losses.layout import Layout
-from kdbench.losses.triton.blocks import MAP_WARPS, device_of, map_block, row_strides, rows_of
+from kdbench.losses.triton.blocks import MAP_WARPS, device_of, held_block, holds, map_block, row_strides, rows_of
 from kdbench.losses.triton.scaling import head_rates, means, scaled, split_unit
 from kdbench.losses.weighting import EPSILON, WEIGHTING
 
 
 @triton.jit
-def _kernel(
+def _held(
     target, heads, gradient, last, shallow,  # [B, N], L of [B, N], [L, B, N], [B], [B]
+    batch, unit, epsilon,
+    target_stride: tl.constexpr, strides: tl.constexpr,
+    N: tl.constexpr, HEADS: tl.constexpr, ADAPTIVE: tl.constexpr, DETACH: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """A sample whose maps fit one block: each is read once, and the shallow heads' differences wait for their weights.
+
+    The last head's gradient has none to wait for, and leaves its registers to the others.
+    """
+    sample = tl.program_id(0).to(tl.int64)
+    at = tl.arange(0, BLOCK)
+    t = tl.load(target + sample * target_stride + at, mask=at < N, other=0.0).to(tl.float32)
+    f = tl.load(heads[HEADS - 1] + sample * strides[HEADS - 1] + at, mask=at < N, other=0.0).to(tl.float32)
+    loss = tl.sum((f - t) * (f - t)) / N
+    out = gradient + ((HEADS - 1) * tl.cast(batch, tl.int64) + sample) * N + at
+    tl.store(out, ((f - t) * unit).to(gradient.dtype.element_ty), mask=at < N)
+    differences = ()
+    losses = ()
+    for head in tl.static_range(HEADS - 1):
+        f = tl.load(heads[head] + sample * strides[head] + at, mask=at < N, other=0.0).to(tl.float32)
+        differences = differences + (f - t,)
+        losses = losses + (tl.sum(differences[head] * differences[head]) / N,)
+    rates, value = head_rates(losses + (loss,), epsilon, HEADS, ADAPTIVE, DETACH)
+    tl.store(last + sample, loss)
+    tl.store(shallow + sample, value)
+    for head in tl.static_range(HEADS - 1):
+        out = gradient + (head * tl.cast(batch, tl.int64) + sample) * N + at
+        tl.store(out, (differences[head] * (rates[head] * unit)).to(gradient.dtype.element_ty), mask=at < N)
+
+
+@triton.jit
+def _read_twice(
+    target, heads, gradient, last, shallow,  # as above
     batch, unit, epsilon,
     target_stride: tl.constexpr, strides: tl.constexpr,
     N: tl.constexpr, HEADS: tl.constexpr, ADAPTIVE: tl.constexpr, DETACH: tl.constexpr, BLOCK: tl.constexpr,
@@ -79,10 +111,11 @@ def _forward(
     gradient = heads[-1].new_empty(len(heads), batch, size)
     last, shallow = (target.new_empty(batch, dtype=torch.float32) for _ in range(2))
     unit, _ = _split(heads[-1])
+    kernel, block = (_held, held_block(size)) if holds(size, len(maps)) else (_read_twice, map_block(size))
     with device_of(target):
-        _kernel[(batch,)](
+        kernel[(batch,)](
             target, tuple(maps), gradient, last, shallow, batch, unit, EPSILON, target.stride(0), row_strides(maps),
-            size, len(maps), adaptive, detach, map_block(size), num_warps=MAP_WARPS,
+            size, len(maps), adaptive, detach, block, num_warps=MAP_WARPS,
         )  # fmt: skip
     return *means(last, shallow, 1 / batch), gradient
 
