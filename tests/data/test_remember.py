@@ -93,6 +93,15 @@ def test_a_memory_that_cannot_be_read_is_begun_anew(tmp_path: Path, cache: Path,
     assert source.known(None) == info
 
 
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="files have no owner's number here")
+def test_what_another_user_put_there_counts_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = a_parquet(tmp_path / "mine")
+    assert source.info(None) == source.known(None)
+    me = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: me + 1)
+    assert source.known(None) is None
+
+
 def test_where_nothing_can_be_written_data_are_read_every_time(
     tmp_path: Path, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
