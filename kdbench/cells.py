@@ -15,6 +15,7 @@ from kdbench.method import Method, MethodParams
 from kdbench.model import Shapes
 from kdbench.registry import Registry
 from kdbench.run import Run, Teacher
+from kdbench.shapes import shapes_of
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ class Expansion:
     def shapes(self, architecture: str) -> Shapes:
         """Feature sizes of a network on this data set."""
         if architecture not in self._shapes:
-            network = self._registry.architecture(architecture)
-            self._shapes[architecture] = network.shapes(self.info.num_classes, self.info.input_size)
+            sizes = self.info.num_classes, self.info.input_size
+            self._shapes[architecture] = shapes_of(self._registry, architecture, *sizes)
         return self._shapes[architecture]
 
     def teacher(self, architecture: str) -> Teacher:

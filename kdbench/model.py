@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, cast, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from kdbench.inputs.errors import UserError
 
@@ -205,7 +206,7 @@ class Architecture:
 
         Raises `UserError` where the network does not take them.
         """
-        with torch.device("meta"):
+        with without_data():
             model, images = self.build(num_classes), torch.empty(2, 3, input_size, input_size)
             with self._asked(f"take images of {input_size}×{input_size}"):
                 outputs = model.outputs(images)
@@ -224,6 +225,36 @@ class Architecture:
         except (Exception, SystemExit) as error:
             text = " ".join(str(error).split())
             raise UserError(f"network '{self.name}' cannot {what}: {type(error).__name__}: {text}.") from error
+
+
+class _Zeros(TorchFunctionMode):
+    """Initialises with zeros, so that no random number is drawn."""
+
+    #: Those of `torch.nn.init` end in an underscore, as all that works in place.
+    FUNCTIONS = frozenset(
+        [
+            Tensor.normal_,
+            Tensor.uniform_,
+            *(value for name, value in vars(nn.init).items() if name[-1] == "_" != name[0]),
+        ]
+    )
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func not in self.FUNCTIONS:
+            return func(*args, **kwargs)
+        tensor: Tensor = args[0] if args else kwargs["tensor"]
+        with torch.no_grad():
+            return tensor.zero_()
+
+
+@contextmanager
+def without_data() -> Iterator[None]:
+    """Inside the context, modules are made for their shapes alone: on the meta device, and without random numbers, for
+    which PyTorch would import its compiler there.
+    """
+    with torch.device("meta"), _Zeros():
+        yield
 
 
 M = TypeVar("M", bound=nn.Module)

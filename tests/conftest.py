@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from kdbench import shapes
 from kdbench.data import remember
 from kdbench.training.numerics import CUBLAS_WORKSPACE
 
@@ -15,8 +16,10 @@ torch.set_num_threads(1)
 # An example may take as long as a busy machine needs.
 settings.register_profile("kdbench", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("kdbench")
-# What tests find local data to be is of no use to anybody later.
-remember.CACHE = Path(tempfile.mkdtemp(prefix="kdbench-")) / "datasets.json"
+# What tests find local data and networks to be is of no use to anybody later.
+_CACHE = Path(tempfile.mkdtemp(prefix="kdbench-"))
+remember.CACHE = _CACHE / "datasets.json"
+shapes.CACHE = _CACHE / "shapes.json"
 # A test that multiplies without any numerics may come before one that must be deterministic.
 os.environ.setdefault(*CUBLAS_WORKSPACE)
 

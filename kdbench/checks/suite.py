@@ -27,6 +27,7 @@ from kdbench.checks.findings import Exempt, Fault, Finding
 from kdbench.grid import Pair
 from kdbench.inputs.places import describe, exits_refused, homes
 from kdbench.inputs.validation import validated
+from kdbench.model import without_data
 from kdbench.registry import Registry
 from kdbench.selection import Selection, load_grid
 from kdbench.training.numerics import numerics
@@ -94,7 +95,7 @@ class Conformance:
 
     def _cost(self, pair: Pair) -> int:
         """Of a student's step: each module is some calls, and each parameter is copied, saved and compared."""
-        with torch.device("meta"):
+        with without_data():
             network = self._registry.architecture(pair.student).build(1)
         return sum(1 for _ in network.modules()) * sum(p.numel() for p in network.parameters())
 

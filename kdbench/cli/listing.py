@@ -62,12 +62,12 @@ def architectures(as_json: JsonOption = False, plugin: PluginOption = None) -> N
 
 
 def _architecture(registry: Registry, name: str) -> dict[str, Any]:
-    import torch
+    from kdbench.model import without_data
 
     architecture = registry.architecture(name)
     parameters: int | str
     try:
-        with torch.device("meta"):
+        with without_data():
             parameters = sum(p.numel() for p in architecture.build(100).parameters())
     except UserError as error:
         typer.echo(f"kdbench: warning: {error}", err=True)

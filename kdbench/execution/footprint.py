@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from kdbench.data.dataset import DatasetInfo
 from kdbench.inputs.places import asking
+from kdbench.model import without_data
 from kdbench.registry import Registry
 from kdbench.run import Run
 from kdbench.training.member import method_of
@@ -43,7 +44,7 @@ class Footprint:
         return sum(parameter.nbytes for parameter in self._build(architecture).parameters())
 
     def _build(self, architecture: str) -> nn.Module:
-        with torch.device("meta"):
+        with without_data():
             return self._registry.architecture(architecture).build(self._info.num_classes)
 
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy import optimize, special
+from scipy import special
 
 #: With fewer cells their spread of variances cannot be told, and every cell keeps its own.
 MIN_CELLS = 6
@@ -63,5 +63,8 @@ def _inverse_trigamma(value: float) -> float:
 
     def distance(logarithm: float) -> float:
         return math.log(float(special.polygamma(1, math.exp(logarithm)))) - math.log(value)
+
+    # Here alone: it takes longer to import than all else that judging takes.
+    from scipy import optimize
 
     return math.exp(float(optimize.brentq(distance, -20.0, 20.0)))

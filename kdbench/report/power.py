@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from scipy import special
-
 from kdbench.report.statistics import t_quantile
 
 POWER = 0.8
@@ -19,6 +17,8 @@ def power_of_t(effect: float, n: int, level: float, *, two_sided: bool) -> float
 
     The chance of a rejection on the wrong side is left out.
     """
+    from scipy import special
+
     critical = t_quantile(1 - (level / 2 if two_sided else level), n - 1)
     return 1 - float(special.nctdtr(n - 1, effect * math.sqrt(n), critical))
 

@@ -7,18 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from kdbench.report.results import Summary
 
 
 def t_cdf(value: float, freedom: float) -> float:
     """Student's t distribution. scipy.special has it without the second that importing scipy.stats takes."""
+    from scipy import special
+
     return float(special.stdtr(freedom, value))
 
 
 def t_quantile(probability: float, freedom: float) -> float:
     """The value below which Student's t lies with `probability`."""
+    from scipy import special
+
     return float(special.stdtrit(freedom, probability))
 
 
