@@ -9,6 +9,7 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from kdbench import shapes
+from kdbench.cli import completion
 from kdbench.data import remember
 from kdbench.training.numerics import CUBLAS_WORKSPACE
 
@@ -20,6 +21,7 @@ settings.load_profile("kdbench")
 _CACHE = Path(tempfile.mkdtemp(prefix="kdbench-"))
 remember.CACHE = _CACHE / "datasets.json"
 shapes.CACHE = _CACHE / "shapes.json"
+completion.CACHE = _CACHE / "names.json"
 # A test that multiplies without any numerics may come before one that must be deterministic.
 os.environ.setdefault(*CUBLAS_WORKSPACE)
 

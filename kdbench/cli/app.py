@@ -36,7 +36,6 @@ app = typer.Typer(
     name="kdbench",
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     # Panels take twice as long to draw as all else that help does, and fall apart on a narrow terminal.
     rich_markup_mode=None,

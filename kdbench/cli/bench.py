@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from kdbench.cli import options
+from kdbench.cli.completion import names, several
 from kdbench.cli.terminal import tell
 from kdbench.inputs import paths
 from kdbench.inputs.errors import UserError, unknown
@@ -24,12 +25,14 @@ BOUND = 1.2
 @app.command("train")
 def train(
     pair: Annotated[str, typer.Option(help="TEACHER:STUDENT.")],
-    methods: Annotated[str, typer.Option(help="Methods, comma-separated.")],
+    methods: Annotated[str, typer.Option(autocompletion=several("method"), help="Methods, comma-separated.")],
     device: options.DeviceOption = "auto",
     steps: Annotated[int, typer.Option(min=1, help="How often each way is timed.")] = 20,
     members: Annotated[list[int] | None, typer.Option(min=1, help="Size of a cohort. May be repeated.")] = None,
     precision: options.PrecisionOption = "fp32",
-    recipe: Annotated[str, typer.Option(help="Recipe; its batch size and epochs count.")] = "crd240",
+    recipe: Annotated[
+        str, typer.Option(autocompletion=names("recipe"), help="Recipe; its batch size and epochs count.")
+    ] = "crd240",
     dataset: options.DatasetOption = "cifar100",
     data_dir: options.DataDirOption = None,
     lanes: Annotated[int, typer.Option(min=1, help="CUDA streams that the members of a cohort share.")] = 8,

@@ -10,21 +10,43 @@ from typing import Annotated, Literal
 
 import typer
 
+from kdbench.cli.completion import names, several
 from kdbench.inputs import paths
 from kdbench.inputs.errors import UserError
 
-GridOption = Annotated[str, typer.Option("--grid", help="A grid's name or a YAML file; without it, grids are listed.")]
+GridOption = Annotated[
+    str,
+    typer.Option(
+        "--grid", autocompletion=names("grid"), help="A grid's name or a YAML file; without it, grids are listed."
+    ),
+]
 TablesOption = Annotated[str, typer.Option("--tables", help="Only these tables of the grid, comma-separated.")]
-PairsOption = Annotated[str, typer.Option("--pairs", help="Only these pairs, as teacher:student,teacher:student.")]
-MethodsOption = Annotated[str, typer.Option("--methods", help="Only these methods, comma-separated.")]
+PairsOption = Annotated[
+    str,
+    typer.Option(
+        "--pairs", autocompletion=several("architecture"), help="Only these pairs, as teacher:student,teacher:student."
+    ),
+]
+MethodsOption = Annotated[
+    str, typer.Option("--methods", autocompletion=several("method"), help="Only these methods, comma-separated.")
+]
 SeedsOption = Annotated[str, typer.Option("--seeds", help="Seeds, such as 0-4 or 0,1,7.")]
-DatasetOption = Annotated[str, typer.Option("--dataset", help="Another data set, such as folder:DIR.")]
+DatasetOption = Annotated[
+    str, typer.Option("--dataset", autocompletion=names("dataset"), help="Another data set, such as folder:DIR.")
+]
 DataDirOption = Annotated[
     Path | None, typer.Option("--data-dir", parser=paths.folder, metavar="FOLDER", help="Where data sets lie.")
 ]
-RecipeOption = Annotated[str, typer.Option("--recipe", help="A recipe's name (`kdbench list recipes`).")]
+RecipeOption = Annotated[
+    str, typer.Option("--recipe", autocompletion=names("recipe"), help="A recipe's name (`kdbench list recipes`).")
+]
 GridRecipeOption = Annotated[
-    str, typer.Option("--recipe", help="Another recipe (`kdbench list recipes`), as a whole; --set changes it further.")
+    str,
+    typer.Option(
+        "--recipe",
+        autocompletion=names("recipe"),
+        help="Another recipe (`kdbench list recipes`), as a whole; --set changes it further.",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -47,7 +69,11 @@ PluginOption = Annotated[
 ]
 TeacherOption = Annotated[
     list[str] | None,
-    typer.Option("--teacher", help="Use imported weights: ARCH=FILE (`kdbench teachers import`). May be repeated."),
+    typer.Option(
+        "--teacher",
+        autocompletion=names("architecture"),
+        help="Use imported weights: ARCH=FILE (`kdbench teachers import`). May be repeated.",
+    ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from kdbench.cli.completion import anything
 from kdbench.cli.options import JsonOption, PluginOption, SetOption
 from kdbench.cli.terminal import tell
 from kdbench.inputs.errors import UserError
@@ -24,7 +25,9 @@ Kind = Literal["method", "architecture", "dataset", "grid", "recipe"]
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A method, network, data set, grid (or its file) or recipe.")],
+    name: Annotated[
+        str, typer.Argument(autocompletion=anything, help="A method, network, data set, grid (or its file) or recipe.")
+    ],
     kind: Annotated[Kind | None, typer.Option("--kind", help="Which of these, if the name is several.")] = None,
     settings: SetOption = None,
     plugin: PluginOption = None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kdbench.cli import options
+from kdbench.cli.completion import names
 from kdbench.cli.options import RESULTS
 from kdbench.cli.terminal import tell
 from kdbench.inputs import paths
@@ -23,8 +24,11 @@ app = typer.Typer(help="Train, import and list teachers.", no_args_is_help=True)
 
 @app.command("train")
 def train(
-    architecture: Annotated[str, typer.Argument(help="A network's name (`kdbench list architectures`).")],
-    dataset: Annotated[str, typer.Option("--dataset")] = "cifar100",
+    architecture: Annotated[
+        str,
+        typer.Argument(autocompletion=names("architecture"), help="A network's name (`kdbench list architectures`)."),
+    ],
+    dataset: Annotated[str, typer.Option("--dataset", autocompletion=names("dataset"))] = "cifar100",
     recipe: options.RecipeOption = "crd240",
     settings: options.SetOption = None,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
@@ -108,7 +112,7 @@ def import_(
             help="A checkpoint with a zoo's names: a file of torch.save or safetensors.",
         ),
     ],
-    arch: Annotated[str, typer.Option("--arch", help="The network it holds.")],
+    arch: Annotated[str, typer.Option("--arch", autocompletion=names("architecture"), help="The network it holds.")],
     num_classes: Annotated[int, typer.Option("--num-classes", min=2)] = 100,
     output: Annotated[
         Path | None,

@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from kdbench.cli import completion
 from kdbench.inputs import paths
 from kdbench.inputs.documents import MAX_YAML_DEPTH, read_value
 from kdbench.inputs.errors import UserError
@@ -27,6 +28,8 @@ def registry_with(plugins: list[Path] | None) -> Registry:
     registry = load_plugins(tuple(plugins or ()))
     for problem in registry.problems:
         typer.echo(f"kdbench: warning: {problem}", err=True)
+    if not plugins:
+        completion.keep(registry)
     return registry
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kdbench.cli.completion import names
 from kdbench.cli.options import DeviceOption, JsonOption, PairsOption, PluginOption
 from kdbench.cli.terminal import screen_width, tell
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def verify(
-    methods: Annotated[list[str] | None, typer.Argument(help="Methods; without any, all that are installed.")] = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Argument(autocompletion=names("method"), help="Methods; without any, all that are installed."),
+    ] = None,
     plugin: PluginOption = None,
     pairs: PairsOption = "",
     device: DeviceOption = "cpu",

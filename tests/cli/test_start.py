@@ -3,6 +3,9 @@
 import subprocess
 import sys
 
+from kdbench.cli import completion
+from tests.cli.support import kdbench
+
 HELP = """
 import contextlib, io, sys
 from kdbench.cli.app import app
@@ -45,3 +48,42 @@ def test_what_lies_in_the_working_folder_is_not_imported(tmp_path):
 
 def test_help_of_every_command_and_the_version():
     assert loaded(HELP, SLOW) == []
+
+
+COMPLETE = """
+import os, sys, io, contextlib
+from kdbench.cli import completion
+from kdbench.cli.main import main
+from pathlib import Path
+completion.CACHE = Path(os.environ["NAMES"])
+for words, expected in (
+    ("kdbench ta", ["table"]),
+    ("kdbench show vgg1", ["vgg11", "vgg13", "vgg16", "vgg19"]),
+    ("kdbench table --grid qui", ["quick"]),
+    ("kdbench run --methods student,dsk", ["student,dskd"]),
+    ("kdbench run --recipe crd2", ["crd240"]),
+    ("kdbench run --dataset dig", ["digits"]),
+    ("kdbench teachers train wrn_16_", ["wrn_16_1", "wrn_16_2"]),
+):
+    environment = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    os.environ.update(environment | {"_KDBENCH_COMPLETE": "complete_bash"})
+    sys.argv = ["kdbench"]
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
+        main()
+    assert out.getvalue().split() == expected, (words, out.getvalue())
+"""
+
+
+def test_completion_of_names_that_are_known(tmp_path, monkeypatch):
+    monkeypatch.setattr(completion, "CACHE", tmp_path / "names.json")
+    assert kdbench("list", "methods").code == 0
+    monkeypatch.setenv("NAMES", str(tmp_path / "names.json"))
+    assert loaded(COMPLETE, SLOW) == []
+
+
+def test_completion_of_names_that_are_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(completion, "CACHE", tmp_path / "names.json")
+    (tmp_path / "names.json").write_text('{"installed": [], "method": ["gone"]}')
+    assert completion.several("method")("kd,simk") == ["kd,simkd"]
+    monkeypatch.setattr(completion, "CACHE", tmp_path / "names.json" / "in a file")
+    assert completion.names("recipe")("crd2") == [], "no place to keep them: none"

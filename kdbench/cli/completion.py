@@ -1,0 +1,84 @@
+"""Names that a shell completes, without loading the plugins that brought them.
+
+Kept in `~/.cache/kdbench/names.json` by every command that loads plugins; a shell that finds none there, or those of
+other installed plugins, waits once until they are loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kdbench.registry import Registry
+
+CACHE = Path("~/.cache/kdbench/names.json")
+#: What a plugin can bring that has a name; recipes are kdbench's own.
+KINDS = ("method", "architecture", "dataset", "grid")
+
+
+def names(kind: str) -> Callable[[str], list[str]]:
+    """What completes a name of a kind: method, architecture, dataset, grid or recipe."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in _known(kind) if name.lower().startswith(incomplete.lower())]
+
+    return complete
+
+
+def anything(incomplete: str) -> list[str]:
+    """What completes a name of any kind."""
+    return [name for kind in (*KINDS, "recipe") for name in names(kind)(incomplete)]
+
+
+def several(kind: str) -> Callable[[str], list[str]]:
+    """The same for the last of several names with commas between."""
+    complete_one = names(kind)
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        return [f"{before}{comma}{name}" for name in complete_one(last)]
+
+    return complete
+
+
+def keep(registry: Registry) -> None:
+    """Remember the names of a registry of installed plugins, if they are others than before."""
+    from kdbench.recipe import recipe_names
+    from kdbench.store.files import NotWritten, write_atomically
+
+    found = {"installed": _installed(), "recipe": recipe_names()} | {kind: registry.usable(kind) for kind in KINDS}
+    if found != _kept():
+        with contextlib.suppress(NotWritten, RuntimeError):
+            write_atomically(CACHE.expanduser(), json.dumps(found).encode())
+
+
+def _known(kind: str) -> list[str]:
+    found = _kept()
+    if found.get("installed") != _installed():
+        from kdbench.plugins import load_plugins
+
+        with contextlib.redirect_stdout(sys.stderr):
+            keep(load_plugins())
+        found = _kept()
+    return [str(name) for name in found.get(kind, [])]
+
+
+def _kept() -> dict[str, Any]:
+    # RuntimeError: no home.
+    try:
+        found = json.loads(CACHE.expanduser().read_bytes())
+    except (OSError, ValueError, RuntimeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _installed() -> list[list[str]]:
+    """The plugins that are installed, with the versions of their distributions."""
+    found = importlib.metadata.entry_points(group="kdbench")
+    return sorted([entry.name, entry.value, entry.dist.version if entry.dist else ""] for entry in found)
