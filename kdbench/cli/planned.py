@@ -9,6 +9,7 @@ from kdbench.cli.reading import describe_stale
 from kdbench.cli.recipes import recipe_in_words
 from kdbench.cli.session import Session
 from kdbench.cli.terminal import tell
+from kdbench.data.told import sizes
 from kdbench.environment.device import describe_device, resolve_device
 from kdbench.execution.estimate import Estimator
 from kdbench.execution.footprint import Footprint
@@ -111,6 +112,7 @@ def print_plan(session: Session, plan: Plan, device: str, as_json: bool) -> None
         described = {
             "grid": session.expansion.grid.name,
             "dataset": session.expansion.info.name,
+            "data_sha256": session.expansion.info.checksum,
             "runs": [_described(run, plan) for run in plan.runs],
             "teachers": [_described(run, plan) for run in plan.all_teachers],
             "done": [run.id for run in plan.runs if run.id in plan.records],
@@ -133,7 +135,7 @@ def print_plan(session: Session, plan: Plan, device: str, as_json: bool) -> None
             tell(f"{'':16}  n/a        {cell.row.key} {cell.pair}: {cell.declined}")
     if plan.stale:
         tell(describe_stale(plan.stale))
-    for line in resolved(session, plan):
+    for line in (sizes(session.expansion.info), *resolved(session, plan)):
         tell(line)
     tell(situation(plan))
     tell(

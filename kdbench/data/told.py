@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from kdbench.data.dataset import Dataset
+from kdbench.data.dataset import Dataset, DatasetInfo
+from kdbench.data.known import known_by
+
+
+def sizes(info: DatasetInfo) -> str:
+    """One line with name and sizes, and whose content it is, if it is that of a known data set."""
+    known = known_by(info.checksum) if info.checksum else None
+    return (
+        f"data: {info.name}{f' ({known.title} by its content)' if known else ''}, {info.train_size:,} training and "
+        f"{info.test_size:,} test images of {info.num_classes} classes, {info.input_size}×{info.input_size} pixels"
+    )
 
 
 def told(dataset: Dataset) -> list[str]:
-    """One line with name and sizes, then the notes of its source and on its content, a line each."""
-    info = dataset.info
-    return [
-        f"data: {info.name}, {info.train_size:,} training and {info.test_size:,} test images of {info.num_classes} "
-        f"classes, {info.input_size}×{info.input_size} pixels",
-        *(f"  {note}" for note in dataset.notes),
-    ]
+    """That line, then the notes of its source and on its content, a line each."""
+    return [sizes(dataset.info), *(f"  {note}" for note in dataset.notes)]
