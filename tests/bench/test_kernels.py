@@ -12,7 +12,7 @@ from kdbench.bench.cases import BEYOND, IMPLEMENTATIONS, LARGE, MEDIUM, PAIR, PA
 from kdbench.bench.kernels import Result, run_kernels
 from kdbench.bench.report import compare, load, measured_on, render, to_json
 from kdbench.bench.timing import Timing, seconds_of
-from kdbench.cli.main import app
+from kdbench.cli.app import app
 from kdbench.inputs.errors import UserError
 
 CASES = [Case("ce_kd", 4, 5), Case("deep_mse", 4, 0, (2, 3, 3)), Case(PAIR, 4, 5, (2, 3, 3))]
