@@ -32,8 +32,9 @@ def plan_of(session: Session, data_sha256: str | None = None) -> Plan:
 def existing_store(results: Path) -> Store:
     """A results folder that is there. Raises `UserError` for one that is not: its name was misspelt."""
     if not results.is_dir():
-        what = "is no folder" if results.exists() else "does not exist"
-        raise UserError(f"results folder {results} {what}; name one with --results, or train one with `kdbench run`.")
+        raise UserError(
+            f"results folder {results} does not exist; name one with --results, or train one with `kdbench run`."
+        )
     return Store(results)
 
 

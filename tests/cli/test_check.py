@@ -150,4 +150,4 @@ def test_a_junit_file_that_cannot_be_written_is_a_mistake_in_the_call_not_a_regr
     (folder / "taken").mkdir()
     result = check(folder, "--junit", folder / "taken")
     assert result.code == 2 and f"{folder / 'taken'} is a folder, not a file" in result.err
-    assert "3 pass, 0 regressed" in result.out
+    assert not result.out  # before anything is judged

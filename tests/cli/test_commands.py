@@ -331,7 +331,7 @@ def test_a_results_folder_that_is_not_there_was_misspelt(words, tmp_path, monkey
     done = kdbench(*words, "--results", "rseults")
     assert done.code == 2 and done.err.startswith("kdbench: results folder rseults does not exist; name one")
     (tmp_path / "rseults").write_text("")
-    assert "results folder rseults is no folder" in kdbench(*words, "--results", "rseults").err
+    assert "rseults is a file, not a folder; name a folder" in kdbench(*words, "--results", "rseults").err
     assert [path.name for path in tmp_path.iterdir()] == ["rseults"]
 
 
