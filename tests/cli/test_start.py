@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from kdbench import shapes
 from kdbench.cli import completion
 from tests.cli.support import kdbench
 
@@ -52,6 +53,7 @@ def test_help_of_every_command_and_the_version():
 
 COMPLETE = """
 import os, sys, io, contextlib
+from kdbench import shapes
 from kdbench.cli import completion
 from kdbench.cli.main import main
 from pathlib import Path
@@ -87,3 +89,27 @@ def test_completion_of_names_that_are_not(tmp_path, monkeypatch):
     assert completion.several("method")("kd,simk") == ["kd,simkd"]
     monkeypatch.setattr(completion, "CACHE", tmp_path / "names.json" / "in a file")
     assert completion.names("recipe")("crd2") == [], "no place to keep them: none"
+
+
+READING = """
+import contextlib, io, os, sys
+from pathlib import Path
+from kdbench import shapes
+from kdbench.cli.main import main
+shapes.CACHE = Path(os.environ["SHAPES"])
+for words in ("list methods", "list architectures", "list datasets", "list grids", "show kd", "table --grid quick",
+              "stats --grid quick"):
+    sys.argv = ["kdbench", *words.split()]
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
+        main()
+    assert out.getvalue(), words
+"""
+UNNEEDED = ("torchvision", "scipy", "sklearn", "matplotlib", "pyarrow", "PIL", "torch._dynamo", "sympy", "rich")
+
+
+def test_commands_that_train_nothing(tmp_path, monkeypatch):
+    """Once the shapes of a grid's networks are known; statistics of results that are there take SciPy."""
+    monkeypatch.setattr(shapes, "CACHE", tmp_path / "shapes.json")
+    assert kdbench("table", "--grid", "quick").code == 0
+    monkeypatch.setenv("SHAPES", str(tmp_path / "shapes.json"))
+    assert loaded(READING, UNNEEDED) == []
