@@ -107,7 +107,7 @@ def test_ids_change_with_whatever_changes_the_result_and_with_nothing_else():
 
 def test_a_named_recipe_replaces_the_grids_as_a_whole_and_single_values_come_on_top():
     short = load_recipe("crd60", {"batch_size": 32})
-    grid = load_grid("quick", REGISTRY, Selection(recipe_name="crd60", recipe={"batch_size": 32}))
+    grid = load_grid("cifar100", REGISTRY, Selection(recipe_name="crd60", recipe={"batch_size": 32}))
     assert grid.recipe == grid.teacher_recipe == short and grid.recipe.augmentation.crop_padding == 4
 
 
@@ -319,7 +319,7 @@ def test_params_of_another_type_are_refused():
 
 
 def test_a_title_names_another_data_set_than_the_grids():
-    assert {table.title for table in load_grid("quick", REGISTRY, Selection(dataset="digits")).tables} == {
+    assert {table.title for table in load_grid("quick", REGISTRY, Selection(dataset="cluttered_digits")).tables} == {
         table.title for table in load_grid("quick", REGISTRY).tables
     }
     moved = load_grid("quick", REGISTRY, Selection(dataset="parquet:some/where"))

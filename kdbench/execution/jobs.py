@@ -23,12 +23,17 @@ class Job:
 
 
 def make_jobs(runs: Iterable[Run], store: Store, device: torch.device, flops: ForwardFlops) -> list[Job]:
-    """Cohorts with the number of threads each computes on, the longest first so that workers end together."""
+    """Cohorts with the number of threads each computes on, the longest first so that workers end together.
+
+    Where cohorts train side by side on a CPU's cores, runs without a teacher, which would share none of its work, are
+    jobs of their own, so that no core is left without one.
+    """
     by_threads: dict[int, list[Run]] = {}
     for run in runs:
         by_threads.setdefault(threads_for(run, device, flops), []).append(run)
-    return [
-        Job(cohort, threads)
-        for threads, group in sorted(by_threads.items(), reverse=True)
-        for cohort in cohorts(group, store)
-    ]
+    jobs = []
+    for threads, group in by_threads.items():
+        for cohort in cohorts(group, store):
+            alone = device.type == "cpu" and threads == 1 and not cohort[0].teacher
+            jobs += [Job(part, threads) for part in ([[run] for run in cohort] if alone else [cohort])]
+    return sorted(jobs, key=lambda job: (job.threads, sum(flops(run.student) for run in job.runs)), reverse=True)
