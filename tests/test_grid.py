@@ -402,7 +402,8 @@ def test_a_row_that_sets_the_parameter_itself_is_not_varied(tmp_path):
 
 
 def test_values_that_names_cannot_hold_make_names_all_the_same():
-    rows = expand("quick", methods=("dskd",), candidates={"dskd": {"blocks": [[1], [1, 2]]}}).grid.tables[0].rows
+    chosen = {"dskd": {"blocks": [[1], [1, 2]]}}
+    rows = expand("cifar100", tables=("table1",), methods=("dskd",), candidates=chosen).grid.tables[0].rows
     assert [row.key for row in rows] == ["dskd", "dskd/blocks-_1_", "dskd/blocks-_1_2_"]
 
 

@@ -10,7 +10,7 @@ from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, Split, mak
 from kdbench.data.digits import Digits
 from kdbench.data.seeds import stream
 
-INFO = DatasetInfo("cluttered_digits", num_classes=10, input_size=8, train_size=4096, test_size=2000)
+INFO = DatasetInfo("cluttered_digits", num_classes=10, input_size=8, train_size=16384, test_size=2000)
 #: How many pixels the digit to be named is moved at most, down or up and right or left.
 REACH = 2
 #: The same for the digit behind it, and that one's brightness in sixteenths.
@@ -19,7 +19,7 @@ BEHIND = 9
 
 
 class ClutteredDigits(DatasetSource):
-    """6,096 grey 8×8 images of 10 classes, made of the data set `digits`; the class is that of the brighter digit.
+    """18,384 grey 8×8 images of 10 classes, made of the data set `digits`; the class is that of the brighter digit.
 
     Image i of a split shows the split's digit i, counted round, moved by up to 2 pixels each way. Behind it is another
     one of any class at 9/16 of its brightness, moved by up to 4: a pixel is the brighter of both, and what leaves the

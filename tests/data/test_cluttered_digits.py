@@ -18,7 +18,7 @@ def test_load_agrees_with_info_and_is_the_same_everywhere(dataset) -> None:
     assert dataset.info == source.info(None) == INFO and source.available(None)
     assert source.locations(None) == "made of scikit-learn's digits"
     # Changes only when every old result on these images is to be thrown away.
-    assert dataset.checksum == "89fe0cffa325fc60349b38a298c849521455017194f98cc0f3e8917f8aaa9ca7"
+    assert dataset.checksum == "965228ef0c37ce645942861585237bfcfd10bb250aa056d7da17825e2170c35e"
 
 
 def pixel(image: list[list[int]], row: int, column: int) -> int:
@@ -53,7 +53,7 @@ def described(digits: Split, part: str, position: int) -> list[list[int]]:
 def test_an_image_is_a_digit_before_a_fainter_one_of_the_same_split(dataset, part: str) -> None:
     digits: Split = getattr(Digits().load(None), part)
     split: Split = getattr(dataset, part)
-    for position in (0, 1, 2, 796, 797, 999, 1000, 1500, 1999):
+    for position in (0, 1, 2, 796, 797, 999, 1000, 1999):
         ours = split.images[position]
         assert (ours == ours[..., :1]).all()
         assert ours[..., 0].tolist() == described(digits, part, position)

@@ -124,7 +124,7 @@ def test_the_command_that_makes_it_again_is_there(whole):
 def test_a_page_without_any_record_says_so():
     text = page(expansion_of("quick"), {})
     Reader(text)
-    assert "54 not run" in text and '<figure class="curves"' not in text
+    assert "42 not run" in text and '<figure class="curves"' not in text
 
 
 def test_a_page_without_figures_has_none():
