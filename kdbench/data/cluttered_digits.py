@@ -6,11 +6,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, Split, make_dataset
+from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, make_dataset
 from kdbench.data.digits import Digits
 from kdbench.data.seeds import stream
+from kdbench.data.split import Split
 
-INFO = DatasetInfo("cluttered_digits", num_classes=10, input_size=8, train_size=16384, test_size=2000)
+INFO = DatasetInfo(
+    "cluttered_digits",
+    num_classes=10,
+    input_size=8,
+    train_size=16384,
+    test_size=2000,
+    checksum="965228ef0c37ce645942861585237bfcfd10bb250aa056d7da17825e2170c35e",
+)
 #: How many pixels the digit to be named is moved at most, down or up and right or left.
 REACH = 2
 #: The same for the digit behind it, and that one's brightness in sixteenths.

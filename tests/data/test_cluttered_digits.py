@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from kdbench.data.cluttered_digits import INFO, ClutteredDigits
-from kdbench.data.dataset import Split
 from kdbench.data.digits import Digits
+from kdbench.data.split import Split
 
 
 @pytest.fixture(scope="module")
