@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdbench.cli.options import RESULTS, DataDirOption, DatasetOption, JsonOption, PluginOption, ResultsOption
 from kdbench.cli.terminal import tell
+from kdbench.inputs.wording import counted
 
 if TYPE_CHECKING:
     from kdbench.data.dataset import Dataset
@@ -86,7 +87,7 @@ def _text(found: dict[str, Any]) -> str:
     lines += [f"data set {name}: {where}" for name, where in found["datasets"].items()]
     lines += found["read"]["told"] if found["read"] else []
     for plugin in found["plugins"]:
-        fine = f"fine, {plugin['registered']} things registered"
+        fine = f"fine, brings {counted(plugin['registered'], 'name')}"
         lines.append(f"plugin {plugin['name']}: {plugin['error'] or fine}")
     lines += [f"problem: {problem}" for problem in found["problems"]]
     results = found["results"]

@@ -15,7 +15,7 @@ from kdbench.execution.estimate import Estimator
 from kdbench.execution.footprint import Footprint
 from kdbench.execution.plan import Plan, cohorts
 from kdbench.inputs.places import asking
-from kdbench.inputs.wording import counted, duration, listed
+from kdbench.inputs.wording import counted, duration, listed, memory_size
 from kdbench.recipe import Recipe
 from kdbench.run import Run
 
@@ -140,10 +140,10 @@ def print_plan(session: Session, plan: Plan, device: str, as_json: bool) -> None
     tell(situation(plan))
     tell(
         f"{cost.shared:.3g} FLOPs ({cost.alone:.3g} unshared; methods' own modules not counted), "
-        f"about {duration(seconds)} at this machine's measured rate ({describe_device(chosen)})"
+        f"about {duration(round(seconds))} at this machine's measured rate ({describe_device(chosen)})"
     )
     if memory:
-        tell(f"about {memory / 1e9:.2g} GB for the largest cohort (methods' own modules not counted)")
+        tell(f"about {memory_size(memory)} for the largest cohort (methods' own modules not counted)")
 
 
 def _state(run: Run, plan: Plan) -> str:

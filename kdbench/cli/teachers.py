@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -175,6 +175,12 @@ def import_(
     tell(f"to use it: kdbench run … --teacher {shlex.quote(f'{network.name}={target}')}")
 
 
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    """A teacher's row as a table has it: its accuracy to two places, and of its digest what tells it apart."""
+    top1, digest = row["top1_last"], row["sha256"]
+    return {**row, "top1_last": "" if top1 is None else f"{top1:.2f}", "sha256": digest[:12] if digest else ""}
+
+
 def _target(file: Path, network: str) -> Path:
     target = file.with_suffix(".safetensors")
     return file.with_name(f"{file.stem}-{network}.safetensors") if target == file else target
@@ -214,4 +220,5 @@ def list_(results: options.ResultsOption = RESULTS, as_json: options.JsonOption 
     if as_json:
         tell(json.dumps(rows, indent=1))
     else:
-        tell(tabulate(rows, headers="keys") if rows else f"no teachers in {results} yet")
+        shown = tabulate([_shown(row) for row in rows], headers="keys", disable_numparse=True)
+        tell(shown or f"no teachers in {results} yet")

@@ -127,7 +127,7 @@ def imported_teachers(teachers: list[str], registry: Registry) -> dict[str, tupl
     for text in teachers:
         name, equals, given = text.partition("=")
         if not (equals and name and given):
-            raise UserError(f"--teacher takes ARCH=FILE, not '{text}'.")
+            raise UserError(f"--teacher takes ARCH=FILE, such as resnet20=resnet20.safetensors, not '{text}'.")
         name = registry.architecture(name).name
         if name in found:
             raise UserError(f"--teacher names {name} twice; a grid has one teacher of a network.")

@@ -196,7 +196,9 @@ def read_baseline(path: Path) -> Baseline:
         # Editors of Windows put a byte order mark before what they save.
         return Baseline.model_validate_json(path.read_bytes().removeprefix(codecs.BOM_UTF8))
     except OSError as error:
-        raise UserError(f"baseline {path} cannot be read ({error.strerror}); give a `kdbench baseline` file.") from None
+        raise UserError(
+            f"baseline {path} cannot be read ({error.strerror}); `kdbench baseline save` writes one."
+        ) from None
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"]) or "file"
