@@ -104,10 +104,11 @@ def table(given: Measurement) -> bool:
     if not file.exists():
         run.python("benchmarks.measure.pace", given.device, size.pair, into=file)
     pace = json.loads(file.read_text()) if file.exists() else {"epoch_seconds": UNKNOWN}
-    # What was begun is gone on with, however much time this call has.
     if "recipe" not in pace:
         pace["recipe"] = longest(pace, run.left - VIEWS)
-        file.write_text(json.dumps(pace, indent=1))
+        # What is begun is gone on with, however much time the next call has.
+        if run.left > VIEWS:
+            file.write_text(json.dumps(pace, indent=1))
     options = ["--recipe", pace["recipe"], "--set", "recipe.precision=bf16"]
     options += [word for setting in given.settings for word in ("--set", setting)]
     options += [*size.table, "--dataset", given.dataset, "--results", given.results]

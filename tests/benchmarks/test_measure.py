@@ -129,6 +129,13 @@ def test_a_second_call_goes_on_with_the_recipe_of_the_first(tmp_path):
         ]
 
 
+def test_no_recipe_is_settled_on_where_nothing_can_be_begun(tmp_path):
+    noted = Noted(tmp_path)
+    noted.left = minutes.VIEWS
+    minutes.table(Measurement(noted, "cuda", "parquet:there", [], tmp_path))
+    assert "recipe" not in json.loads((tmp_path / "bench" / "pace.json").read_text())
+
+
 def test_a_seed_that_is_not_finished_is_the_last(tmp_path):
     noted = Noted(tmp_path)
     noted.kdbench = lambda *words, **how: noted.python("kdbench", *words) or 143
