@@ -94,6 +94,7 @@ def _train(bench: Bench, device: str, workers: int, plugins: list[Path], importe
     from kdbench.cli.console import Terminal
     from kdbench.cli.planned import situation
     from kdbench.cli.progress import display
+    from kdbench.data.told import told
     from kdbench.environment.device import resolve_device
     from kdbench.execution.interrupt import StopSignal
     from kdbench.execution.local import Summary
@@ -115,6 +116,8 @@ def _train(bench: Bench, device: str, workers: int, plugins: list[Path], importe
         imported=imported,
     )
     say = Terminal(stderr=True)
+    for line in told(bench.data.loaded):
+        say.print(line)
     say.print(situation(plan))
     shown = display(say, plan.to_train, bench.store, bench.registry, bench.expansion.info)
     stop = StopSignal()
