@@ -32,6 +32,9 @@ from kdbench.execution.quiet import quiet_libraries
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.streams import Filter, aside, filtered
 
+#: Columns below which help has to be told how narrow the terminal is.
+NARROW = 52
+
 app = typer.Typer(
     name="kdbench",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -87,6 +90,10 @@ def run_command() -> int:
     terminal.separate_output()
     with filtered() as out, quiet_libraries():
         command = typer.main.get_command(app)
+        width = terminal.screen_width()
+        if width and width < NARROW:
+            # Else help is as wide as that.
+            command.context_settings["terminal_width"] = width - 2
         _apart(command, out)
         code = _exit_code(command)
         if why := out.lost():
