@@ -46,7 +46,7 @@ def test_two_folders_of_one_name_share_a_results_folder_and_no_result(files: Pat
     again = kdbench("run", "--grid", files, *TINY, "--dataset", f"folder:{one}", "--results", "r")
     assert "Nothing to train: " in again.out
     shown = json.loads(
-        kdbench("table", "--grid", files, *TINY, "--dataset", f"folder:{one}", "--results", "r", "--format", "json").out
+        kdbench("table", "--grid", files, *TINY, "--dataset", f"folder:{one}", "--results", "r", "--json").out
     )
     assert shown[0]["dataset"] == name
     assert f"(here on {name})" in first.out
