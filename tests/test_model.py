@@ -31,6 +31,8 @@ def narrowing(num_classes):
 def test_what_a_networks_code_raises_is_a_sentence():
     with pytest.raises(UserError, match="network 'a' cannot be built for 7 classes: ValueError: no width for 7"):
         Architecture("a", "family", raising).build(7)
-    with pytest.raises(UserError, match=r"network 'b' cannot take images of 8×8: RuntimeError: .*(kernel|Kernel|output size)"):
+    with pytest.raises(
+        UserError, match=r"network 'b' cannot take images of 8×8: RuntimeError: .*(kernel|Kernel|output size)"
+    ):
         Architecture("b", "family", narrowing).shapes(10, 8)
     assert Architecture("b", "family", narrowing).shapes(10, 9).embedding == 4

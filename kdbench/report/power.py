@@ -20,7 +20,8 @@ def power_of_t(effect: float, n: int, level: float, *, two_sided: bool) -> float
     from scipy import special
 
     critical = t_quantile(1 - (level / 2 if two_sided else level), n - 1)
-    return 1 - float(special.nctdtr(n - 1, effect * math.sqrt(n), critical))
+    # A hundred times the critical value is certain already; SciPy 1.13 gives no number for much larger ones.
+    return 1 - float(special.nctdtr(n - 1, min(effect * math.sqrt(n), 100 * critical), critical))
 
 
 def seeds_needed(effect: float, level: float, *, two_sided: bool) -> int | None:
