@@ -11,7 +11,7 @@ from kdbench.inputs.streams import own_output
 
 def tell(text: object = "") -> None:
     """Print a line, or several, as what the command was asked for, at once."""
-    print(text, file=own_output())
+    print(text, file=own_output(), flush=True)
 
 
 def separate_output() -> None:
