@@ -40,10 +40,13 @@ def screen_width() -> int | None:
     out = own_output()
     if not out.isatty():
         return None
-    try:
-        columns = int(os.environ.get("COLUMNS", "0"))
-    except ValueError:
-        columns = 0
+    columns = wanted_width()
     with suppress(OSError):
         columns = columns or os.get_terminal_size(out.fileno()).columns
     return columns or 80
+
+
+def wanted_width() -> int | None:
+    """Columns that the variable COLUMNS asks for; None where it asks for none."""
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) or None if columns.isascii() and columns.isdigit() else None

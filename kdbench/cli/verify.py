@@ -11,7 +11,7 @@ import typer
 
 from kdbench.cli.completion import names
 from kdbench.cli.options import DeviceOption, JsonOption, PairsOption, PluginOption
-from kdbench.cli.terminal import screen_width, tell
+from kdbench.cli.terminal import screen_width, tell, wanted_width
 
 if TYPE_CHECKING:
     from kdbench.checks.findings import Finding
@@ -50,6 +50,6 @@ def verify(
     if as_json:
         tell(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1, ensure_ascii=False))
     else:
-        tell(text(findings, screen_width() or 100))
+        tell(text(findings, screen_width() or wanted_width() or 100))
     if any(finding.status == "failed" for finding in findings):
         raise typer.Exit(1)

@@ -103,6 +103,11 @@ class Member:
         self.method.train()
         self.deployed: nn.Module = self.method.deploy(self.network)
         self.needs: Needs = self.method_class.needs_for(params)
+        if self.needs.full_batches and (images := len(build.train_labels)) < run.recipe.batch_size:
+            raise ValueError(
+                f"the method makes no step with a short batch, and {images} training images fill none of "
+                f"{run.recipe.batch_size}"
+            )
         self.weights = self.method_class.weights(params)
         self.generator = torch.Generator(device) if "generator" in self.needs.batch else None
         self.parameters = [p for p in (*self.network.parameters(), *self.method.parameters()) if p.requires_grad]

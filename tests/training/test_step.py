@@ -1,5 +1,6 @@
 """The captured step: bit for bit the eager one, in the right order, with those left out who cannot take part."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -152,6 +153,16 @@ def test_a_short_batch_passes_by_who_wants_full_ones(build):
         assert all(unchanged) if passed_by else not all(unchanged)
     sums = picky.totals.tolist()
     assert list(picky.end_epoch(20).values()) == pytest.approx([value / 16 for value in sums])
+
+
+def test_who_wants_full_batches_where_there_are_none_is_refused(monkeypatch):
+    registry, data = load_plugins(), noise_dataset(size=20)
+    student = registry.method("student")
+    monkeypatch.setattr(student, "needs", replace(student.needs, full_batches=True))
+    for size in (20, 21):
+        (run,) = runs("student", recipe=RECIPE.model_copy(update={"batch_size": size}))
+        with nullcontext() if size == 20 else pytest.raises(ValueError, match="20 training images fill none of 21"):
+            Member(run, registry, data, None, None, CPU)
 
 
 def test_a_replayed_step_reads_nothing_on_the_host():
