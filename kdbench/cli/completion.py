@@ -81,4 +81,6 @@ def _kept() -> dict[str, Any]:
 def _installed() -> list[list[str]]:
     """The plugins that are installed, with the versions of their distributions."""
     found = importlib.metadata.entry_points(group="kdbench")
-    return sorted([entry.name, entry.value, entry.dist.version if entry.dist else ""] for entry in found)
+    # An editable install may be found twice, through its metadata and through the path.
+    distinct = {(entry.name, entry.value, entry.dist.version if entry.dist else "") for entry in found}
+    return [list(entry) for entry in sorted(distinct)]
