@@ -53,7 +53,6 @@ def test_help_of_every_command_and_the_version():
 
 COMPLETE = """
 import os, sys, io, contextlib
-from kdbench import shapes
 from kdbench.cli import completion
 from kdbench.cli.main import main
 from pathlib import Path
