@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from kdbench.inputs.documents import written
 
@@ -29,8 +30,8 @@ def parse_seeds(given: object) -> tuple[int, ...]:
         if last - first + len(seeds) >= MAX_SEEDS:
             raise ValueError(f"'{entry}' makes more than {MAX_SEEDS:,} seeds")
         seeds += range(first, last + 1)
-    if len(set(seeds)) < len(seeds):
-        raise ValueError(f"seed {next(seed for seed in seeds if seeds.count(seed) > 1)} is named twice")
+    if twice := [seed for seed, times in Counter(seeds).items() if times > 1]:
+        raise ValueError(f"seed {twice[0]} is named twice")
     return tuple(seeds)
 
 
