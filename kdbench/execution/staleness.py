@@ -58,9 +58,12 @@ class Present:
 
     def _code(self, run: Run) -> Code:
         method, _ = method_of(run, self._registry)
-        architecture = self._registry.architecture(run.student)
-        modules = (module_of(method), module_of(architecture.builder))
-        return Code.union(self._registry.sources.of(module) for module in modules)
+        networks = [run.student]
+        if run.teacher and run.teacher.imported:
+            # One that was trained has its network's code in the basis of its own record.
+            networks.append(run.teacher.architecture)
+        things = (method, *(self._registry.architecture(name).builder for name in networks))
+        return Code.union(self._registry.sources.of(module_of(thing)) for thing in things)
 
 
 def _changed(before: dict[str, str], now: dict[str, str]) -> list[str]:

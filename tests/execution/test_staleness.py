@@ -10,6 +10,7 @@ from kdbench.execution.options import Options
 from kdbench.execution.plan import Plan, make_plan
 from kdbench.execution.staleness import Present
 from kdbench.plugins import load_plugins
+from kdbench.run import Teacher
 from kdbench.store.store import Store
 from tests.gpu import CPU
 from tests.training.support import noise_dataset, runs, train, train_interrupted
@@ -63,6 +64,13 @@ def test_each_part_of_the_basis_counts(records):
     assert why(records, packages={"losses-of-mine": "0.7"}) == "code has changed: losses-of-mine 0.7 → (none)"
     assert why(records, data_sha256="0") == "the data set has changed"
     assert why(records, teacher_sha256="0") == "its teacher resnet14 was trained again"
+
+
+def test_the_code_of_an_imported_teacher_counts_and_that_of_a_trained_one_has_its_own_record():
+    (run,) = runs("kd", pair="wrn_16_2:resnet8")
+    imported = run.model_copy(update={"teacher": Teacher(architecture="wrn_16_2", imported="e" * 64)})
+    bases = [Present(load_plugins()).basis(each, "0", "0", None) for each in (run, imported)]
+    assert ["kdbench_architectures.wrn" in basis.sources for basis in bases] == [False, True]
 
 
 def test_data_that_are_not_loaded_are_not_compared(records):
