@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec
 from importlib.util import resolve_name
 from pathlib import Path
@@ -87,10 +87,22 @@ def _specification(module: str) -> ModuleSpec | None:
     if not module or (parent and places is None):
         return None
     for finder in sys.meta_path:
-        if (find := getattr(finder, "find_spec", None)) and (found := find(module, places)):
-            assert isinstance(found, ModuleSpec)
+        if (find := getattr(finder, "find_spec", None)) and (found := _found(find, module, places)):
             return found
     return None
+
+
+def _found(find: Callable[..., ModuleSpec | None], module: str, places: list[str] | None) -> ModuleSpec | None:
+    try:
+        found = find(module, places)
+        if found and found.submodule_search_locations is not None:
+            found.submodule_search_locations = list(found.submodule_search_locations)
+    except KeyError:
+        # A namespace package asks its parent's module for its places, and that is not loaded.
+        name = module.rpartition(".")[2]
+        found = ModuleSpec(module, None)
+        found.submodule_search_locations = [str(path) for place in places or () if (path := Path(place, name)).is_dir()]
+    return found
 
 
 def _search_places(package: str) -> list[str] | None:
@@ -98,4 +110,4 @@ def _search_places(package: str) -> list[str] | None:
     if loaded is not None:
         return list(getattr(loaded, "__path__", ())) or None
     specification = _specification(package)
-    return list(specification.submodule_search_locations or ()) or None if specification else None
+    return specification.submodule_search_locations or None if specification else None

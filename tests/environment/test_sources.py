@@ -41,6 +41,8 @@ FILES = {
     "published-1.2.dist-info/METADATA": "Metadata-Version: 2.1\nName: Published-Losses\nVersion: 1.2\n",
     "published-1.2.dist-info/RECORD": "published/__init__.py,,\npublished/part.py,,\n",
     "dotted.py": "import tools.deep\n",
+    "nested.py": "def f():\n    from maps.of.attention import x\n    from maps import of\n    import maps.of.none\n",
+    "maps/of/attention.py": "x = 1\n",
 }  # fmt: skip
 
 
@@ -94,6 +96,8 @@ def test_the_user_s_other_modules_count_however_they_are_imported_and_nothing_is
     assert set(sys.modules) == before
     # `import tools.deep` gives all that `tools` has.
     assert list(code("dotted").files) == ["dotted", "tools", "tools.constants", "tools.deep"]
+    # No folder of these has an `__init__.py`.
+    assert list(code("nested").files) == ["maps.of.attention", "nested"] and set(sys.modules) == before
 
 
 def test_a_module_that_was_loaded_by_a_computed_name_or_from_a_path_counts(folder):
