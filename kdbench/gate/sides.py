@@ -165,12 +165,17 @@ def titles(subjects: Iterable[Subject]) -> dict[Subject, str]:
         by_name.setdefault(subject.name, {})[subject] = json.loads(subject.params)
     found = {}
     for name, group in by_name.items():
-        first = next(iter(group.values()))
-        varied = [key for key in first if any(params.get(key) != first[key] for params in group.values())]
+        # A parameter that was added to a method later is not there at its default.
+        first, keys = next(iter(group.values())), dict.fromkeys(key for params in group.values() for key in params)
+        varied = [key for key in keys if any(_at(params, key) != _at(first, key) for params in group.values())]
         for subject, params in group.items():
-            shown = ", ".join(f"{key} {params.get(key)}" for key in varied)
+            shown = ", ".join(f"{key} {params[key]}" for key in varied if key in params)
             found[subject] = f"{name} ({shown})" if shown else name
     return found
+
+
+def _at(params: Mapping[str, Any], key: str) -> tuple[bool, Any]:
+    return key in params, params.get(key)
 
 
 def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
