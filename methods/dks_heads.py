@@ -38,7 +38,8 @@ def _widen(module: nn.Module, channels: int) -> None:
 
 
 def _convolution(narrow: nn.Conv2d, channels: int) -> nn.Conv2d:
-    if narrow.groups != 1 or narrow.bias is not None:
+    dilated = any(step != 1 for step in narrow.dilation)
+    if narrow.groups != 1 or narrow.bias is not None or dilated or narrow.padding_mode != "zeros":
         raise ValueError("dks's authors double the width of plain convolutions, and this student has others")
     wide = nn.Conv2d(
         _width(narrow.in_channels, channels),

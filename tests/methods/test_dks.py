@@ -2,11 +2,13 @@ import math
 
 import pytest
 import torch
+from torch import nn
 from torch.nn.functional import batch_norm, conv2d
 
 from kdbench.model import Outputs
 from kdbench_architectures import kdbench_architectures
 from kdbench_methods.dks import DKS
+from kdbench_methods.dks_heads import twice_as_wide
 from tests.methods import reference as ref
 from tests.methods.support import PAIRS, approx, assert_terms, case, check_gradient, shallow_heads
 from tests.support import STUDENT, TEACHER, build_method
@@ -123,3 +125,10 @@ def test_the_authors_heads_are_for_networks_that_have_what_they_change():
     for name, sentence in (("resnet8", "has not two"), ("ShuffleV2", "has others")):
         with pytest.raises(ValueError, match=sentence):
             build_method(DKS, ARCHITECTURES[name], heads="authors")
+
+
+@pytest.mark.parametrize("other", [{"groups": 2}, {"bias": True}, {"dilation": 2}, {"padding_mode": "reflect"}])
+def test_a_convolution_that_the_authors_networks_do_not_have_is_not_widened_to_another(other):
+    branch = nn.Sequential(nn.Conv2d(4, 4, 3, **({"bias": False} | other)))
+    with pytest.raises(ValueError, match="has others"):
+        twice_as_wide(branch, 2)
