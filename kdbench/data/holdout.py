@@ -38,7 +38,12 @@ class Holdout(DatasetSource):
         if whole is None:
             return None
         held_out = self._held_out(whole)
-        return held_out if whole.checksum is None or not self.available(data_dir) else remembered(_state(whole))
+        if whole.checksum is None:
+            return held_out
+        if found := remembered(_state(whole)):
+            # Copies of other names are remembered as one.
+            return replace(held_out, checksum=found.checksum)
+        return None if self.available(data_dir) else held_out
 
     def load(self, data_dir: Path | None) -> Dataset:
         whole = self._source.load(data_dir)

@@ -28,6 +28,11 @@ class OpenDataset:
         dataset, named = self.source.load(self.data_dir), vars(self).get("info")
         if named and named.checksum not in (None, dataset.checksum):
             raise UserError(f"data set '{named.name}' is not what it was when this command began; run again.")
+        if named and named.name != dataset.info.name:
+            raise UserError(
+                f"data set '{named.name}' is called '{dataset.info.name}' once it is loaded, and its runs would bear "
+                "the wrong name; let its source say one name in info and in load."
+            )
         return dataset
 
     @property

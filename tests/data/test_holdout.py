@@ -1,13 +1,16 @@
 """A tenth of the training images held out, and the test set left alone."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from kdbench.data import BUILTIN_SOURCES, Digits, resolve_dataset
+from kdbench.data import BUILTIN_SOURCES, Digits, remember, resolve_dataset
 from kdbench.data.holdout import Holdout
+from kdbench.data.opened import OpenDataset
 from kdbench.inputs.errors import UserError
+from tests.data.support import random_split, write_split
 
 SOURCES = {source.name: source for source in BUILTIN_SOURCES}
 
@@ -57,3 +60,40 @@ def test_too_few_images_are_refused():
 
     with pytest.raises(UserError, match="has 9 training images; a hold-out needs at least 10"):
         Holdout().of(Few()).info(None)
+
+
+def test_the_hold_outs_of_copies_have_their_own_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remember, "CACHE", tmp_path / "home/datasets.json")
+    monkeypatch.setattr(remember, "SETTLED", -60.0)
+    for name in ("one", "two"):
+        write_split(tmp_path / name / "train.parquet", random_split(20, 6))
+        write_split(tmp_path / name / "test.parquet", random_split(5, 6))
+    one, two = (resolve_dataset(f"holdout:parquet:{tmp_path / name}", SOURCES) for name in ("one", "two"))
+    resolve_dataset(f"parquet:{tmp_path / 'one'}", SOURCES).load(None)
+    loaded = two.load(None)
+    opened = OpenDataset(one, None)
+    assert opened.info.name.startswith("one@") and opened.info.checksum == loaded.checksum
+    assert opened.loaded.info == opened.info and two.known(None) == loaded.info
+
+
+def test_what_is_remembered_counts_where_the_data_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(Digits):
+        def available(self, data_dir):
+            return False
+
+    monkeypatch.setattr(remember, "CACHE", tmp_path / "datasets.json")
+    source = Holdout().of(Gone())
+    assert source.known(None).checksum is None
+    loaded = source.load(None).info
+    assert source.known(None) == loaded
+
+
+def test_a_source_that_says_two_names_is_refused():
+    class Two(Digits):
+        def info(self, data_dir):
+            return replace(super().info(data_dir), name="other")
+
+    opened = OpenDataset(Two(), None)
+    assert opened.info.name == "other"
+    with pytest.raises(UserError, match="data set 'other' is called 'digits' once it is loaded"):
+        _ = opened.loaded
