@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -194,7 +194,8 @@ class _Execution:
         return records
 
     def _pool(self, workers: int) -> WorkerPool:
-        return WorkerPool(self._store, self._registry, self._options, workers, self._stop_requested)
+        options = replace(self._options, data_sha256=self._dataset.checksum)
+        return WorkerPool(self._store, self._registry, options, workers, self._stop_requested)
 
     def _measured_workers(self, jobs: list[Job]) -> int:
         def rate(job: Job, count: int) -> float:

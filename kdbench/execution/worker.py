@@ -103,6 +103,11 @@ def _trainer(store: Store, options: Options, stop: Callable[[], bool], emit: Cal
     registry = load_plugins(options.plugin_files)
     read_sources(registry)
     dataset = registry.dataset(options.dataset_spec).load(options.data_dir)
+    if options.data_sha256 not in (None, dataset.checksum):
+        raise UserError(
+            f"data set '{options.dataset_spec}' is not what it was when this command began; what is finished is kept, "
+            "run again."
+        )
     return Trainer(store, registry, dataset, options, stop_requested=stop, emit=emit)
 
 
