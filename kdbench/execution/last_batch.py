@@ -1,20 +1,21 @@
-"""An epoch's last batch of a single image: told before training, not by the run that it breaks."""
+"""An epoch's last batch that runs can make no step with: told before training, not by the run that it breaks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import torch
 
 from kdbench.data.dataset import Dataset
 from kdbench.data.seeds import seeded
 from kdbench.inputs.errors import UserError
+from kdbench.inputs.places import asking
 from kdbench.method import Batch, Method
 from kdbench.recipe import Recipe
 from kdbench.registry import Registry
 from kdbench.run import Run
-from kdbench.training.member import FrozenTeacher, Member, teacher_outputs
+from kdbench.training.member import FrozenTeacher, Member, method_of, teacher_outputs
 
 CPU = torch.device("cpu")
 #: How many runs a sentence names.
@@ -22,25 +23,58 @@ NAMED = 3
 
 
 def check_last_batch(runs: Iterable[Run], registry: Registry, dataset: Dataset) -> None:
-    """Raise `UserError` if the training images leave one for the last batch and some of `runs` make no step with one.
+    """Raise `UserError` if some of `runs` can make no step with an epoch's last batch.
+
+    It is of one image, or the only batch, and short where their methods want full ones.
 
     Batch norm takes its statistics over a batch's pixels, and of one image's map of 1×1 there are none. No image is
     left out for that, since other runs train on all of them. New networks try it, where there is such a batch.
     """
-    images = len(dataset.train.labels)
-    unable: dict[str, Run] = {}
+    runs, images = list(runs), len(dataset.train.labels)
+    if none_full := _first_of_each(
+        run for run in runs if run.recipe.batch_size > images and _wants_full(run, registry)
+    ):
+        size = next(iter(none_full.values())).recipe.batch_size
+        raise UserError(
+            f"{images:,} training images fill no batch of {size}, and {_named(none_full)} can make no step with fewer; "
+            f"give a recipe.batch_size of at most {images}, or leave that out."
+        )
+    able: dict[str, bool] = {}
     for run in runs:
-        title = f"{run.method} on {run.student}" if run.role == "student" else run.title
-        if title not in unable and leaves_one(images, run.recipe) and not _can(run, registry, dataset):
-            unable[title] = run
-    if not unable:
-        return
-    names, size = list(unable), next(iter(unable.values())).recipe.batch_size
-    who = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
-    raise UserError(
-        f"{images:,} training images in batches of {size} leave a single one for an epoch's last batch, and "
-        f"{who} can make no step with that; give another recipe.batch_size{_such_as(images, size)}, or leave that out."
-    )
+        if leaves_one(images, run.recipe) and (kind := _kind(run)) not in able:
+            able[kind] = _can(run, registry, dataset)
+    if unable := _first_of_each(run for run in runs if not able.get(_kind(run), True)):
+        size = next(iter(unable.values())).recipe.batch_size
+        raise UserError(
+            f"{images:,} training images in batches of {size} leave a single one for an epoch's last batch, and "
+            f"{_named(unable)} can make no step with that; give another recipe.batch_size{_such_as(images, size)}, or "
+            "leave that out."
+        )
+
+
+def _kind(run: Run) -> str:
+    """What a trial of a run depends on: not its seed, nor how its teacher was made."""
+    made = run.model_dump_json(exclude={"seed", "teacher", "pre_stage"})
+    return f"{made} {run.teacher.architecture if run.teacher else ''}"
+
+
+def _first_of_each(runs: Iterable[Run]) -> dict[str, Run]:
+    """A run for each name that a sentence calls runs by."""
+    first: dict[str, Run] = {}
+    for run in runs:
+        first.setdefault(f"{run.method} on {run.student}" if run.role == "student" else run.title, run)
+    return first
+
+
+def _named(names: Collection[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(list(names)[:NAMED]) + more
+
+
+def _wants_full(run: Run, registry: Registry) -> bool:
+    method, params = method_of(run, registry)
+    with asking(method, "needs_for"):
+        return method.needs_for(params).full_batches
 
 
 def leaves_one(images: int, recipe: Recipe) -> bool:
