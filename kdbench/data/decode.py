@@ -66,6 +66,9 @@ def _opened(data: bytes) -> Image:
         raise ValueError(f"it is {image.width}×{image.height}, and more than {MAX_SIDE} pixels are not read")
     if image.width != image.height:
         raise ValueError(f"it is {image.width}×{image.height}, and only square images are read")
+    # Of other formats Pillow may set these up when it decodes, and says then that there are none.
+    if image.format == "PNG" and not image.tile:
+        raise ValueError("it has no pixels")
     # Pillow reads 16-bit colour as 8-bit without a word, and 16-bit grey as a mode of its own; only PNG has either.
     if image.mode not in MODES or (image.format == "PNG" and str(image.tile[0][3]).endswith("16B")):
         raise ValueError(f"its channels are not of 8 bits (Pillow's mode {image.mode}); convert it to 8 bits")

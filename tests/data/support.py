@@ -36,13 +36,22 @@ def png(pixels: np.ndarray, mode: str | None = None, fmt: str = "PNG", **options
 def png_of_16_bits(colour_type: int, side: int) -> bytes:
     """A black PNG of 16-bit grey (0), colour (2), grey with alpha (4) or colour with alpha (6)."""
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     row = bytes(1 + 2 * side * {0: 1, 2: 3, 4: 2, 6: 4}[colour_type])
-    header = struct.pack(">IIBBBBB", side, side, 16, colour_type, 0, 0, 0)
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row * side)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunks
+    return _png(side, 16, colour_type, _chunk(b"IDAT", zlib.compress(row * side)))
+
+
+def png_without_pixels(side: int) -> bytes:
+    """A PNG that claims 8-bit colour of this size and ends there."""
+    return _png(side, 8, 2, b"")
+
+
+def _png(side: int, bits: int, colour_type: int, chunks: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", side, side, bits, colour_type, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + chunks + _chunk(b"IEND", b"")
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def write_parquet(

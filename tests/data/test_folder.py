@@ -12,7 +12,7 @@ from kdbench.data import Dataset, DatasetInfo, DatasetSource
 from kdbench.data import folder as module
 from kdbench.data.folder import Folder
 from kdbench.inputs.errors import UserError
-from tests.data.support import png, random_split
+from tests.data.support import png, png_without_pixels, random_split
 
 NAMES = ["ant", "bee", "cat", "dog", "elk"]
 TRAIN, TEST = random_split(20, 6), random_split(9, 6)
@@ -157,6 +157,7 @@ def test_annotated_image_that_is_missing_is_refused(tmp_path: Path) -> None:
     ("data", "reason"),
     [
         (b"", "it has no encoded bytes"),
+        (png_without_pixels(6), "it has no pixels"),
         (b"not an image", "its 12 bytes are no JPEG, PNG, WEBP, BMP image"),
         (png(np.zeros((6, 7), np.uint8)), "it is 7×6, and only square images are read"),
         (png(np.zeros((8, 8), np.uint8)), "it is 8×8, where the first image is 6×6"),

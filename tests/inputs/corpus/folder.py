@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.data.support import png_of_16_bits
+from tests.data.support import png_of_16_bits, png_without_pixels
 from tests.inputs.corpus.cases import Executes, case
 from tests.inputs.corpus.parquet import SOUND, claiming
 
@@ -58,6 +58,7 @@ FOLDER: dict[str, Callable[[Path], object]] = {
     "image cut short": _image(SOUND[0][:-30]),
     "image of more bytes than it can need": _image(SOUND[0] + bytes(20_000_000)),
     "empty image": _image(b""),
+    "image whose pixels are left out": _image(png_without_pixels(6)),
     "a pipe as image": lambda folder: os.mkfifo(folder / "train/bee/1.png"),
     "a folder as image": lambda folder: (folder / "train/cow/1.png").mkdir(parents=True),
     "a class that is a loop of links": _loop,
