@@ -12,6 +12,7 @@ from kdbench.cli.session import Session, with_session
 from kdbench.cli.terminal import tell
 from kdbench.gate.margin import MARGIN, checked_margin
 from kdbench.inputs import paths
+from kdbench.inputs.wording import counted
 
 app = typer.Typer(help="Baselines that `kdbench check` compares with.", no_args_is_help=True)
 
@@ -26,7 +27,6 @@ def _group() -> None:
 def save(
     session: Session,
     file: Annotated[Path, typer.Argument(parser=paths.new_file, metavar="FILE", help="The JSON file to write.")],
-    grid: options.GridOption = "quick",
     margin: Annotated[
         float,
         typer.Option(
@@ -50,4 +50,5 @@ def save(
     frozen = freeze(session.expansion, records, imported, margin)
     write_baseline(frozen, file, overwrite=force)
     runs = sum(len(cell.values) for cell in frozen.cells)
-    tell(f"{file}: {len(frozen.cells)} cells, {runs} runs, margin {margin:g} points")
+    what = f"{counted(len(frozen.cells), 'cell')}, {counted(runs, 'run')}"
+    tell(f"{file}: {what}, margin {margin:g} points")

@@ -10,7 +10,7 @@ from tabulate import tabulate
 from kdbench.cli.values import default_data_dir
 from kdbench.data.dataset import DatasetSource
 from kdbench.grid import Grid
-from kdbench.inputs.commands import kdbench
+from kdbench.inputs.commands import command_line, kdbench
 from kdbench.inputs.errors import UserError
 from kdbench.registry import Registry
 from kdbench.selection import load_grid
@@ -21,14 +21,14 @@ def grid_rows(registry: Registry) -> list[dict[str, Any]]:
     return [row for name in registry.usable("grid") if (row := _row(name, registry))]
 
 
-def how_to_start(command: str, registry: Registry) -> str:
-    """The grids, and how `command` is given one."""
+def how_to_start(registry: Registry) -> str:
+    """The grids, and how the command that was given takes one."""
     rows = [{key: row[key] for key in ("name", "runs", "epochs", "data", "description")} for row in grid_rows(registry)]
     lines = [
         tabulate(rows, headers="keys", tablefmt="simple", maxcolwidths=[None, None, None, 24, 48], stralign="left"),
         "",
         "runs: at most, teachers included; tables may share some",
-        f"to start one: {kdbench(command, '--grid', 'quick')}",
+        f"to start one: {command_line()} --grid quick",
         f"what one costs here, in operations, time and memory: {kdbench('run', '--grid')} NAME --dry-run",
     ]
     return "\n".join(lines)

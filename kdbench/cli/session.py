@@ -98,12 +98,12 @@ def open_session(
     return Session(registry, data, expansion, Store(results), dict(imported.values()), files)
 
 
-def _list_grids(command: str, plugin: list[Path] | None) -> NoReturn:
+def _list_grids(plugin: list[Path] | None) -> NoReturn:
     """What there is to choose from, on standard error and with the exit code of a mistake: nothing was done."""
     from kdbench.cli.catalogue import how_to_start
     from kdbench.cli.values import registry_with
 
-    typer.echo(f"kdbench: name a grid with --grid.\n\n{how_to_start(command, registry_with(plugin))}", err=True)
+    typer.echo(f"kdbench: name a grid with --grid.\n\n{how_to_start(registry_with(plugin))}", err=True)
     raise typer.Exit(2)
 
 
@@ -125,7 +125,7 @@ def with_session(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def opened(**values: Any) -> None:
         if not values["grid"]:
-            _list_grids(command.__name__, values["plugin"])
+            _list_grids(values["plugin"])
         session = open_session(**{parameter.name: values[parameter.name] for parameter in shared})
         command(session, **{parameter.name: values[parameter.name] for parameter in own})
 

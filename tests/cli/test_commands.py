@@ -225,9 +225,9 @@ def test_show_asks_which_where_a_name_is_several_things_and_sets_nothing_but_met
     assert "title: A tiny table" in kdbench("show", tiny_grid(tmp_path)).out
 
 
-@pytest.mark.parametrize("command", ["run", "table"])
+@pytest.mark.parametrize("command", ["run", "table", "baseline save file.json"])
 def test_without_a_grid_the_grids_are_listed(command):
-    listed = kdbench(command)
+    listed = kdbench(*command.split())
     assert listed.code == 2 and listed.out == "" and listed.err.startswith("kdbench: name a grid with --grid.\n")
     for row in json.loads(kdbench("list", "grids", "--json").out):
         assert row["name"] in listed.err and row["runs"] > 1 and row["epochs"] >= 1
