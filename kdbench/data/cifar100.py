@@ -95,8 +95,14 @@ class Cifar100(DatasetSource):
         return self._door(data_dir) is not None
 
     def _door(self, data_dir: Path | None) -> Door | None:
-        """The first door whose file or folder is there."""
-        return next(self._doors(data_root(data_dir)), None)
+        """The first door whose file or folder is there. Raises `UserError` where that may not be looked for."""
+        try:
+            return next(self._doors(data_root(data_dir)), None)
+        except OSError as error:  # a folder in it that may not be entered
+            raise UserError(
+                f"CIFAR-100: {error.filename} cannot be looked for ({error.strerror}); mend that, or name another data "
+                "folder."
+            ) from error
 
     def _doors(self, root: Path) -> Iterator[Door]:
         for folder, names, decode in ((PYTHON, BATCHES, self._pickled), (BINARY, BINARIES, self._binary)):

@@ -38,7 +38,9 @@ def folder(given: Given) -> Path:
 
 def path(given: Given) -> Path:
     """A file or a folder to read."""
-    return _given(given, written=False)
+    path = _given(given, written=False)
+    _refuse_unreadable(path)
+    return path
 
 
 def results_folder(given: Given) -> Path:
@@ -149,12 +151,18 @@ def _refuse_file(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise UserError(f"{path} is a file, not a folder; name a folder")
     _refuse_file_above(path)
+    _refuse_unreadable(path)
 
 
 def _refuse_file_above(path: Path) -> None:
     blocking = next((above for above in path.parents if above.exists() and not above.is_dir()), None)
     if blocking:
         raise UserError(f"{blocking} is a file, not a folder; name a folder")
+
+
+def _refuse_unreadable(path: Path) -> None:
+    if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+        raise UserError(f"you may not read the folder {path}; have that allowed, or name another folder.")
 
 
 def _refuse_unwritable(path: Path) -> None:

@@ -395,6 +395,16 @@ def test_folder_that_cannot_be_written_is_named(server: tuple[Path, Cifar100], r
         server[1].load(root / "file")
 
 
+def test_a_folder_that_may_not_be_entered_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", denied)
+    for ask in (SOURCE.load, SOURCE.locations, SOURCE.available):
+        with pytest.raises(UserError, match=rf"{root}/train cannot be looked for \(Permission denied\); mend that"):
+            ask(root)
+
+
 def test_what_is_downloaded_is_what_torchvision_knows() -> None:
     from torchvision.datasets import CIFAR100 as THEIRS
 

@@ -153,6 +153,16 @@ def test_what_may_not_be_written_is_refused_before_anything_is_done(
     assert paths.folder("folder/x") == paths.results_folder("folder/x") == Path("folder/x")
 
 
+def test_a_folder_that_may_not_be_read_or_entered_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda place, how: not (Path(place).name == "folder" and how & os.R_OK))
+    for take in (paths.folder, paths.path, paths.results_folder, paths.new_folder):
+        assert "you may not read the folder folder" in refused(lambda take=take: take("folder"))
+        assert take("not-yet") == Path("not-yet")
+    assert paths.path("file") == Path("file")
+    result = kdbench("doctor", "--data-dir", "folder")
+    assert result.code == 2 and "you may not read the folder folder" in result.err
+
+
 def test_home(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(here))
     assert paths.results_folder("~/res") == here / "res" and paths.file("./~file") == Path("~file")
