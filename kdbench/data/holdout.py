@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, make_dataset
-from kdbench.data.remember import State, remember, remembered
+from kdbench.data.remember import State, reader, remember, remembered
 from kdbench.data.split import Split
 from kdbench.data.stratified import stratified
 from kdbench.inputs.errors import UserError
@@ -86,5 +86,5 @@ class Holdout(DatasetSource):
 
 
 def _state(whole: DatasetInfo) -> State:
-    """What a hold-out follows from, beside the code."""
-    return State(f"holdout {whole.checksum}", settled=True)
+    """What a hold-out follows from."""
+    return State(f"holdout {whole.checksum} {reader()}", settled=True)

@@ -43,11 +43,11 @@ class State:
 
 
 def state_of(kind: str, paths: Iterable[Path]) -> State:
-    """The state of files that a source of that kind reads: place, size, times and number, and what decodes them.
+    """The state of files that a source of that kind reads: place, size, times and number, and what reads them.
 
     Raises `OSError` for a file that is not there.
     """
-    digest = hashlib.sha256(f"{READING} {kind} {_version('pillow')} {_version('pyarrow')}".encode())
+    digest = hashlib.sha256(f"{kind} {reader()}".encode())
     latest = 0.0
     for path in paths:
         found = os.stat(path)  # noqa: PTH116  (there may be a hundred thousand)
@@ -56,6 +56,16 @@ def state_of(kind: str, paths: Iterable[Path]) -> State:
         digest.update(repr(told).encode(errors="surrogateescape"))
         latest = max(latest, found.st_ctime)
     return State(digest.hexdigest(), latest < time.time() - SETTLED)
+
+
+def reader() -> str:
+    """What reads data: this code, and the packages that decode.
+
+    The libraries within them, libjpeg and others, come with a package's version; they are not asked for theirs, since
+    to import Pillow is what reading commands are spared. Where the system has its own and renews one, what was
+    remembered stays.
+    """
+    return " ".join([str(READING), *map(_version, ("kdbench", "pillow", "pyarrow"))])
 
 
 def remembered(state: State) -> DatasetInfo | None:

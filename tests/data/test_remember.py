@@ -67,6 +67,18 @@ def test_a_file_that_changes_is_read_again(tmp_path: Path, make) -> None:
     assert source.known(None) is None and source.info(None) == before
 
 
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("package", ["kdbench", "pillow", "pyarrow"])
+def test_what_another_version_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make, package: str
+) -> None:
+    source = make(tmp_path / "mine")
+    before = source.info(None)
+    now = remember.version
+    monkeypatch.setattr(remember, "version", lambda name: "0.0.1" if name == package else now(name))
+    assert source.known(None) is None and source.info(None) == before == source.known(None)
+
+
 def test_a_file_that_comes_or_goes_is_noticed(tmp_path: Path) -> None:
     source = a_folder(tmp_path / "mine")
     before = source.info(None)
