@@ -18,6 +18,9 @@ from kdbench.inputs.names import unfit_name
 if TYPE_CHECKING:
     from torch import Tensor
 
+#: The command that names runs, as sentences have it.
+LISTING = "`kdbench run --grid NAME --dry-run`"
+
 
 def diagnose(
     run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="A finished run that was kept with --keep-final.")],
@@ -38,30 +41,30 @@ def diagnose(
     """
     import torch
 
+    from kdbench.cli.reading import existing_store
     from kdbench.cli.values import imported_teachers, registry_with
     from kdbench.data.dataset import called
     from kdbench.environment.device import resolve_device
     from kdbench.execution.reopen import reopen
     from kdbench.report.figures.samples import draw
     from kdbench.report.figures.style import save
-    from kdbench.store.store import Store
     from kdbench.training.diagnosis import diagnose as diagnose_run
     from kdbench.training.diagnosis import diagnoses
     from kdbench.training.member import method_of
     from kdbench.training.numerics import numerics
 
     if why := unfit_name(run_id):
-        raise UserError(f"'{run_id}' is no run's id: {why}; `kdbench run --dry-run` lists run ids.")
+        raise UserError(f"'{run_id}' is no run's id: {why}; {LISTING} lists run ids.")
     registry = registry_with(plugin)
     formats = formats_of(format)
-    store = Store(results)
+    store = existing_store(results)
     record = store.record(run_id)
     if record is None:
-        raise UserError(f"there is no record of run '{run_id}' in {results}; `kdbench run --dry-run` lists run ids.")
+        raise UserError(f"there is no record of run '{run_id}' in {results}; {LISTING} lists run ids.")
     if record.run.role == "teacher":
         raise UserError(
             f"run '{run_id}' is a teacher's ({record.run.student}), and a teacher has no method to diagnose; give the "
-            "id of a student's run, which `kdbench run --dry-run` lists."
+            f"id of a student's run, which {LISTING} lists."
         )
     if not diagnoses(method_of(record.run, registry)[0]):
         raise UserError(f"method '{record.run.method}' tells nothing of single samples (it has no `diagnose`).")

@@ -101,7 +101,10 @@ def test_runs_that_cannot_be_diagnosed(kept, tmp_path):
     taught_by = records["supervised"].id
     said = kdbench("diagnose", taught_by, "--results", store.root)
     assert said.code == 2 and f"run '{taught_by}' is a teacher's (resnet14), and a teacher has no method" in said.err
-    assert "no record of run 'none'" in kdbench("diagnose", "none", "--results", store.root).err
+    unknown = kdbench("diagnose", "none", "--results", store.root).err
+    assert "no record of run 'none'" in unknown and "`kdbench run --grid NAME --dry-run` lists run ids" in unknown
+    misspelt = kdbench("diagnose", "none", "--results", tmp_path / "rseults")
+    assert misspelt.code == 2 and "rseults does not exist" in misspelt.err
     other = Store(tmp_path / "other")
     other.write(records["dskd"])
     assert "--keep-final" in kdbench("diagnose", records["dskd"].id, "--results", other.root).err
