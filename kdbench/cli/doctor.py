@@ -8,12 +8,15 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from kdbench.cli.options import RESULTS, DataDirOption, DatasetOption, JsonOption, PluginOption, ResultsOption
 from kdbench.cli.terminal import tell
+from kdbench.inputs.errors import UserError
 from kdbench.inputs.wording import counted
 
 if TYPE_CHECKING:
-    from kdbench.data.dataset import Dataset
+    from kdbench.registry import Registry
 
 
 def doctor(
@@ -23,9 +26,14 @@ def doctor(
     dataset: DatasetOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Print what kdbench finds on this machine, and with --dataset what training would read of that data set."""
+    """Print what kdbench finds on this machine, and with --dataset what training would read of that data set.
+
+    Downloads nothing. Exit code 2, after all that was found, if that data set cannot be read.
+    """
     found = examine(data_dir, results, plugin or [], dataset)
     tell(json.dumps(found, indent=1, ensure_ascii=False) if as_json else _text(found))
+    if dataset and found["read"] is None:
+        raise typer.Exit(2)
 
 
 def examine(data_dir: Path | None, results: Path, plugins: list[Path], dataset: str = "") -> dict[str, Any]:
@@ -38,6 +46,7 @@ def examine(data_dir: Path | None, results: Path, plugins: list[Path], dataset: 
     from kdbench.plugins import load_plugins
 
     registry = load_plugins(tuple(plugins))
+    read, unread = _read(registry, dataset, data_dir) if dataset else (None, [])
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -52,17 +61,27 @@ def examine(data_dir: Path | None, results: Path, plugins: list[Path], dataset: 
             {"name": found.origin, "registered": sum(map(len, found.brought.values())), "error": found.error}
             for found in registry.plugins
         ],
-        "problems": registry.problems,
+        "problems": [*registry.problems, *unread],
         "results": _results(results),
-        "read": _read(registry.dataset(dataset).load(data_dir)) if dataset else None,
+        "read": read,
     }
 
 
-def _read(dataset: Dataset) -> dict[str, Any]:
-    """What a data set holds: its name, sizes, checksum and classes, and sentences on how it was read."""
+def _read(registry: Registry, name: str, data_dir: Path | None) -> tuple[dict[str, Any] | None, list[str]]:
+    """What a data set holds: its name, sizes, checksum, classes and sentences on how it was read; and what is wrong.
+
+    Of one that is not on this machine, only a sentence on where it is looked for.
+    """
     from kdbench.data.told import told
 
-    return {**dataclasses.asdict(dataset.info), "classes": list(dataset.classes), "told": told(dataset)}
+    try:
+        source = registry.dataset(name)
+        if not source.available(data_dir):
+            return {"told": [f"data set {name} is not read: {source.locations(data_dir)}"]}, []
+        dataset = source.load(data_dir)
+    except UserError as error:
+        return None, [str(error)]
+    return {**dataclasses.asdict(dataset.info), "classes": list(dataset.classes), "told": told(dataset)}, []
 
 
 def _results(folder: Path) -> dict[str, Any]:
@@ -94,5 +113,5 @@ def _text(found: dict[str, Any]) -> str:
     if results["records"] is None:
         return "\n".join([*lines, f"results: {results['folder']} does not exist yet"])
     counts = ", ".join(f"{count} {status}" for status, count in results["records"].items())
-    lines.append(f"results: {results['folder']}, {sum(results['records'].values())} records ({counts})")
+    lines.append(f"results: {results['folder']}, {counted(sum(results['records'].values()), 'record')} ({counts})")
     return "\n".join([*lines, *(f"problem: {damage}" for damage in results["damaged"])])

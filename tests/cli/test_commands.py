@@ -247,6 +247,18 @@ def test_doctor_names_versions_data_and_plugins(tmp_path):
         assert word in result.out
 
 
+def test_doctor_reports_in_full_where_the_data_cannot_be_read_and_downloads_none(tmp_path):
+    wrong = kdbench("doctor", "--results", tmp_path / "none", "--dataset", f"folder:{tmp_path / 'none'}")
+    assert wrong.code == 2 and "problem: " in wrong.out and "plugin methods" in wrong.out and wrong.err == ""
+    unknown = kdbench("doctor", "--results", tmp_path / "none", "--dataset", "digit", "--json")
+    found = json.loads(unknown.out)
+    assert unknown.code == 2 and found["read"] is None and "did you mean 'digits'" in found["problems"][0]
+    words = ["doctor", "--results", tmp_path / "none", "--data-dir", tmp_path, "--dataset"]
+    missing = kdbench(*words, "holdout:cifar100")
+    assert missing.code == 0 and "data set holdout:cifar100 is not read: missing; " in missing.out
+    assert kdbench(*words, "digits").code == 0 and not [*tmp_path.iterdir()]
+
+
 def test_doctor_as_json_counts_records_and_names_what_is_damaged(tmp_path, results):
     _, folder = results
     found = json.loads(kdbench("doctor", "--results", folder, "--json").out)
