@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import signal
 import sys
@@ -18,6 +19,8 @@ from benchmarks.measure.stages import Runner, Stopped
 HERE = Path(__file__).parent
 #: What packing the results takes at most, in seconds; of a call of minutes it is kept free.
 PACKING = 8.0
+#: A Ctrl-C, a scheduler's order and a closed terminal.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(words: list[str]) -> None:
@@ -39,7 +42,9 @@ def main(words: list[str]) -> None:
         runner, given.device, _dataset(given.data, given.dataset, work), given.set or [], given.plan
     )
     bundle = Bundle(work, given.output)
-    signal.signal(signal.SIGTERM, _stop)
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, _stop)
     try:
         install(runner, given.wheels)
         describe(work / "bench" / "environment.txt", shlex.join(["benchmarks/measure_gpu.sh", *words]), given.commit)
@@ -48,9 +53,9 @@ def main(words: list[str]) -> None:
         for name in chosen:
             runner.stage(name, limits.get(name, 0.0), lambda name=name: plans[name](measurement))
             bundle.pack(minutes.summary(work) if given.minutes else "")
-    except Stopped:
+    except Stopped as stopped:
         bundle.pack(minutes.summary(work) if given.minutes else "")
-        sys.exit(143)
+        sys.exit(128 + stopped.number)
     print(f"{time.monotonic() - began:.0f} s in all")
 
 
@@ -76,7 +81,7 @@ def _options(words: list[str]) -> argparse.Namespace:
         help="parquet of the data set; repeated, where it lies apart",
     )
     add("--set", action="append", metavar="KEY=VALUE", help="recipe of the training stages; may be repeated")
-    add("--plan", type=Path, default=HERE / "plan.txt", help="what the training stages of hours train")
+    add("--plan", type=Path, help="what the training stages of hours train (plan.txt beside this module)")
     add("--wheels", type=Path, default=Path(".whl"), help="wheels of packages that this Python lacks (.whl)")
     add("--commit", default="", help="what the tree was made from, where it is no git checkout")
     add("--work", type=Path, default=Path("results/runs/measure"), help="records, checkpoints, weights and logs")
@@ -84,6 +89,12 @@ def _options(words: list[str]) -> argparse.Namespace:
     given = parser.parse_args(words)
     if given.minutes is not None and not 1 <= given.minutes <= 1000:
         _fail(f"--minutes takes 1 to 1000, not {given.minutes:g}.")
+    for name in ("limit", "plan"):
+        if given.minutes is not None and getattr(given, name) is not None:
+            _fail(f"--{name} is of stages of hours; leave out --{name} or --minutes.")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", given.device):
+        _fail(f"--device takes cuda, cuda:N or cpu, not '{given.device}'.")
+    given.plan = given.plan or HERE / "plan.txt"
     try:
         hours.limits(given.limit or [])
     except ValueError as wrong:
@@ -108,8 +119,11 @@ def _dataset(folders: list[Path] | None, name: str, work: Path) -> str:
     return f"parquet:{joined}"
 
 
-def _stop(*_signal: object) -> None:
-    raise Stopped
+def _stop(number: int, _frame: object) -> None:
+    """Stop at the first signal; another could only cut off the packing."""
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    raise Stopped(number)
 
 
 def _fail(sentence: str) -> None:

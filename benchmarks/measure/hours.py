@@ -8,8 +8,8 @@ from benchmarks.measure.measurement import Measurement
 
 TABLE1 = "kd,fitnet,at,vid,dsn,byot,dks,dskd"
 PAIR = "resnet32x4:resnet8x4"
-#: The recipe crd60's, unless --set says otherwise.
-RECIPE = ["recipe.epochs=60", "recipe.milestones=[36,44,51]"]
+#: What --set changes single values of.
+RECIPE = "crd60"
 LIMITS = {"checks": 600.0, "kernels": 300.0, "train": 600.0, "grid": 28800.0, "switches": 7200.0}
 
 
@@ -62,8 +62,7 @@ def train(given: Measurement) -> bool:
 
 def _planned(given: Measurement, stage: str) -> bool:
     """The plan's lines for a stage, one after the other; then what is seen of all of them."""
-    settings = [word for setting in given.settings or RECIPE for word in ("--set", setting)]
-    options = ["--dataset", given.dataset, "--results", given.results, *settings]
+    options = ["--recipe", RECIPE, *given.sets(), "--dataset", given.dataset, "--results", given.results]
     codes = []
     for line in given.plan.read_text().splitlines():
         named, _, words = line.partition(":")

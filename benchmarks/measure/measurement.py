@@ -27,3 +27,13 @@ class Measurement:
     def results(self) -> Path:
         """Where records, checkpoints and weights lie."""
         return self.runner.folder / "results"
+
+    def sets(self, *defaults: str) -> list[str]:
+        """The `--set` options: those given, and of `defaults` those whose key is not among them."""
+        keys = {_key(setting) for setting in self.settings}
+        kept = [default for default in defaults if _key(default) not in keys]
+        return [word for setting in (*kept, *self.settings) for word in ("--set", setting)]
+
+
+def _key(setting: str) -> str:
+    return setting.partition("=")[0].strip()

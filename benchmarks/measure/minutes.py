@@ -24,12 +24,13 @@ RECIPES = {"crd240": 240, "crd60": 60, "crd16": 16}
 
 @dataclass(frozen=True)
 class Size:
-    """What fits a kind of device: the pair, options of the training and kernel benchmarks, the table's selection."""
+    """What fits a kind of device: the pair, options of both benchmarks, the table's selection and settings."""
 
     pair: str
     train: tuple[str, ...]
     kernels: tuple[tuple[str, ...], ...]
     table: tuple[str, ...]
+    settings: tuple[str, ...]
 
 
 SIZES = {
@@ -42,15 +43,14 @@ SIZES = {
             ("--sizes", "paper", "--implementations", "reference,compiled,triton"),
         ),
         ("--grid", "cifar100_short", "--methods", "student,kd,dskd"),
+        ("recipe.precision=bf16",),
     ),
     "cpu": Size(
         "resnet14:resnet8",
         ("--methods", "kd,dskd", "--members", "2", "--steps", "2", "--precision", "bf16"),
         (("--sizes", "paper", "--implementations", "reference,analytic"),),
-        (
-            *("--grid", "quick", "--pairs", "resnet14:resnet8", "--methods", "student,kd,dskd"),
-            *("--set", "recipe.epochs=1", "--set", "recipe.milestones=[]", "--set", "recipe.max_steps=4"),
-        ),
+        ("--grid", "quick", "--pairs", "resnet14:resnet8", "--methods", "student,kd,dskd"),
+        ("recipe.precision=bf16", "recipe.epochs=1", "recipe.milestones=[]", "recipe.max_steps=4"),
     ),
 }
 
@@ -109,8 +109,7 @@ def table(given: Measurement) -> bool:
         # What is begun is gone on with, however much time the next call has.
         if run.left > VIEWS:
             file.write_text(json.dumps(pace, indent=1))
-    options = ["--recipe", pace["recipe"], "--set", "recipe.precision=bf16"]
-    options += [word for setting in given.settings for word in ("--set", setting)]
+    options = ["--recipe", pace["recipe"], *given.sets(*size.settings)]
     options += [*size.table, "--dataset", given.dataset, "--results", given.results]
     # Cohorts side by side are worth measuring where there are many; with a few, it is a minute lost.
     words = ["run", *options, "--device", given.device, "--workers", 1]

@@ -22,7 +22,11 @@ NO_TIME = 124
 
 
 class Stopped(BaseException):
-    """This process was asked to stop: commands are ended, and what there is is packed."""
+    """This process was asked to stop by signal `number`: commands are ended, and what there is is packed."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
 
 
 @dataclass

@@ -6,12 +6,12 @@ import sys
 import tarfile
 import time
 from importlib.metadata import distribution, distributions
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from benchmarks.measure import minutes
-from benchmarks.measure.__main__ import main
+from benchmarks.measure import hours, minutes
 from benchmarks.measure.bundle import Bundle
 from benchmarks.measure.install import link_tree
 from benchmarks.measure.measurement import Measurement
@@ -112,6 +112,10 @@ class Noted:
         return self.python("kdbench", *words, **how)
 
 
+def settings(words):
+    return [word for option, word in pairwise(words) if option == "--set"]
+
+
 def test_a_second_call_goes_on_with_the_recipe_of_the_first(tmp_path):
     noted = Noted(tmp_path)
     given = Measurement(noted, "cuda", "parquet:there", [], tmp_path)
@@ -127,6 +131,26 @@ def test_a_second_call_goes_on_with_the_recipe_of_the_first(tmp_path):
             "--seeds",
             str(number % 3),
         ]
+
+
+@pytest.mark.parametrize("device", minutes.SIZES)
+def test_a_setting_replaces_the_tables_default_of_its_key_alone(device, tmp_path):
+    noted, own = Noted(tmp_path), ["recipe.precision=fp32", " recipe.epochs =2", "dskd.beta=10"]
+    minutes.table(Measurement(noted, device, "digits", own, tmp_path))
+    defaults = {"cuda": [], "cpu": ["recipe.milestones=[]", "recipe.max_steps=4"]}[device]
+    for words in noted.words[1:]:
+        assert settings(words) == [*defaults, *own]
+
+
+def test_hours_train_by_crd60_whatever_is_set(tmp_path):
+    noted, plan = Noted(tmp_path), tmp_path / "plan.txt"
+    plan.write_text("grid: run --grid cifar100\n")
+    for own in ([], ["recipe.precision=bf16"]):
+        noted.words.clear()
+        assert hours.grid(Measurement(noted, "cuda", "digits", own, plan))
+        assert [words[0].rpartition(".")[2] for words in noted.words] == ["kdbench", "views"]
+        for words in noted.words:
+            assert words[words.index("--recipe") + 1] == "crd60" and settings(words) == own
 
 
 def test_no_recipe_is_settled_on_where_nothing_can_be_begun(tmp_path):
@@ -237,23 +261,3 @@ def test_a_linked_tree_is_found_with_its_plugins(tmp_path):
     )
     assert mine == {entry for entry in theirs if entry[0] != "console_scripts"}
     assert (tmp_path / "site" / "kdbench_methods" / "kd.py").samefile(root / "methods" / "kd.py")
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["--stage", "grid"], "unrecognized arguments: --stage"),
-        (["--stages", "grids"], "unknown stage 'grids'"),
-        (["--stages", "table"], "unknown stage 'table'"),
-        (["--limit", "grid"], "--limit takes STAGE=SECONDS, not 'grid'"),
-        (["--device"], "expected one argument"),
-        (["--plan", "nowhere"], "the plan nowhere cannot be read"),
-        (["--minutes", "0"], "--minutes takes 1 to 1000, not 0"),
-        (["--minutes", "nan"], "--minutes takes 1 to 1000, not nan"),
-        (["--minutes", "3", "--data", "nowhere"], "there is no parquet in nowhere"),
-    ],
-)
-def test_a_wrong_option_is_refused_with_a_sentence(words, sentence, capsys, tmp_path):
-    with pytest.raises(SystemExit) as refused:
-        main([*words, "--work", str(tmp_path / "work"), "--output", str(tmp_path / "out")])
-    assert refused.value.code == 2 and sentence in capsys.readouterr().err

@@ -45,8 +45,19 @@ def test_a_stage_out_of_time_stops_no_other_and_one_that_is_done_is_skipped(tmp_
     plan.write_text(
         f"# a line: of no stage\ngrid: teachers train resnet8\nswitches: run --grid {tiny_grid(tmp_path, GRID)}\n"
     )
-    options = ["--device", "cpu", "--dataset", "digits", "--set", "recipe.epochs=1", "--plan", plan]
-    options += ["--work", work, "--output", out, "--stages", "grid,switches,switches", "--limit", "grid=0"]
+    options = ["--device", "cpu", "--dataset", "digits", "--set", "recipe.epochs=1", "--set", "recipe.max_steps=2"]
+    options += [
+        "--plan",
+        plan,
+        "--work",
+        work,
+        "--output",
+        out,
+        "--stages",
+        "grid,switches,switches",
+        "--limit",
+        "grid=0",
+    ]
     ended = measure(*options)
     assert ended.returncode == 0, ended.stderr
     assert "grid: not all of it" in ended.stdout
