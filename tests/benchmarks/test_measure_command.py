@@ -7,6 +7,8 @@ import pytest
 from benchmarks.measure import __main__ as command
 from benchmarks.measure.__main__ import main
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
@@ -38,18 +40,18 @@ def _not_heard(number, _frame):
 
 @pytest.fixture
 def signals():
-    before = {number: signal.signal(number, _not_heard) for number in command.SIGNALS}
+    before = {number: signal.signal(number, _not_heard) for number in SIGNALS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.usefixtures("signals")
 def test_what_there_is_is_packed_upon_a_signal_and_no_second_one_cuts_that_off(number, tmp_path, monkeypatch):
     class Bundle(command.Bundle):
         def pack(self, summary):
-            for again in command.SIGNALS:
+            for again in SIGNALS:
                 signal.raise_signal(again)
             super().pack(summary)
 
