@@ -12,7 +12,6 @@ from kdbench.cli.session import Session, with_session
 from kdbench.cli.stats import REFERENCES
 from kdbench.cli.terminal import tell
 from kdbench.inputs import paths
-from kdbench.inputs.commands import kdbench
 from kdbench.inputs.errors import UserError
 from kdbench.report.figures.kinds import KINDS, Format
 
@@ -36,7 +35,7 @@ def figures(
 
     Give the options that the runs were made with. `kdbench diagnose` draws the distribution of one run's diagnostics.
     """
-    from kdbench.cli.reading import check_folder, readable_records
+    from kdbench.cli.reading import check_folder, nothing_finished, readable_records
     from kdbench.report.figures.catalogue import figures as draw
     from kdbench.report.figures.series import plots
     from kdbench.report.figures.style import save
@@ -53,9 +52,7 @@ def figures(
     compared = [one for name in references for one in compare_to(found, name)]
     shown = plots(session.expansion, found, records, session.registry)
     if not shown:
-        raise UserError(
-            f"no finished run of grid '{grid}' in {session.store.root}; `{kdbench('run', '--grid', grid)}` makes them."
-        )
+        raise nothing_finished(session, grid)
     lost = dict.fromkeys(label for plot in shown for label in plot.unweighted)
     if lost and "terms" in wanted:
         typer.echo(f"kdbench: warning: loss terms are drawn {left_out(lost)}.", err=True)

@@ -14,6 +14,7 @@ from kdbench.cli.session import Session
 from kdbench.data.dataset import called
 from kdbench.execution.plan import Plan, make_plan
 from kdbench.execution.staleness import Present
+from kdbench.inputs.commands import kdbench
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.wording import counted, few
 from kdbench.store.records import Record
@@ -79,6 +80,12 @@ def _of_other_data(session: Session, records: Iterable[Record]) -> str | None:
         f"{session.store.root} also holds results of other data called '{called(mine)}' ({counted}); yours are {mine}, "
         "and the others are left out."
     )
+
+
+def nothing_finished(session: Session, grid: str) -> UserError:
+    """The error for a grid, as the command called it, of which there is nothing to show."""
+    run = kdbench("run", "--grid", grid)
+    return UserError(f"no finished run of grid '{grid}' in {session.store.root}; `{run}` makes them.")
 
 
 def describe_stale(stale: dict[str, str]) -> str:

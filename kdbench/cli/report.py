@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,10 +16,14 @@ from kdbench.inputs import paths
 from kdbench.inputs.commands import command_line
 from kdbench.inputs.errors import UserError
 
+if TYPE_CHECKING:
+    from kdbench.store.records import Record
+
 
 @with_session
 def report(
     session: Session,
+    grid: options.GridOption = "",
     output: Annotated[
         Path, typer.Option("--output", "-o", parser=paths.new_file, metavar="FILE", help="The file to write.")
     ] = Path("report.html"),
@@ -36,18 +40,23 @@ def report(
 
     Give the options that the runs were made with: a run of another recipe or data set is another run.
     """
-    from kdbench.cli.reading import check_folder
+    from kdbench.cli.reading import check_folder, nothing_finished, readable_records
 
     command, keep_stale = command_line(), keep == "stale"
     if watch:
         _follow(
             session,
-            lambda: page(session, command, reference, figures=figures, watched=True, keep_stale=keep_stale),
+            lambda: page(
+                session, readable_records(session, keep_stale), command, reference, figures=figures, watched=True
+            ),
             port,
         )
         return
     check_folder(session)
-    write_report(session, output, command, reference, figures=figures, keep_stale=keep_stale)
+    records = readable_records(session, keep_stale)
+    if not any(run.id in records for cell in session.expansion.cells for run in cell.runs):
+        raise nothing_finished(session, grid)
+    write_report(session, records, output, command, reference, figures=figures)
     tell(f"report: {output}")
 
 
@@ -66,36 +75,35 @@ def _follow(session: Session, make_page: Callable[[], str], port: int) -> None:
 
 def write_report(
     session: Session,
+    records: dict[str, Record],
     path: Path,
     command: str,
     references: list[str] | None = None,
     *,
     figures: bool = True,
-    keep_stale: bool = False,
 ) -> None:
     """Write the page of a session's grid. `command` is what the page says makes it again."""
     from kdbench.store.files import write_atomically
 
-    write_atomically(path, page(session, command, references, figures=figures, keep_stale=keep_stale).encode())
+    write_atomically(path, page(session, records, command, references, figures=figures).encode())
 
 
 def page(
     session: Session,
+    records: dict[str, Record],
     command: str,
     references: list[str] | None = None,
     *,
     figures: bool = True,
     watched: bool = False,
-    keep_stale: bool = False,
 ) -> str:
     """The page of a session's grid as text. `UserError` for an unknown reference."""
-    from kdbench.cli.reading import readable_records
     from kdbench.report.page.render import render
 
     rows = {cell.row.key for cell in session.expansion.cells}
     return render(
         session.expansion,
-        readable_records(session, keep_stale),
+        records,
         session.registry,
         command=command,
         references=references or [name for name in REFERENCES if name in rows],

@@ -68,10 +68,13 @@ def run(
     from kdbench.cli.training import train_grid
     from kdbench.cli.values import parse_concurrency
     from kdbench.environment.device import resolve_device
+    from kdbench.trackers import find_tracker
 
     lanes = parse_concurrency(concurrency)
     if rerun and keep:
         raise UserError("--rerun stale and --keep stale exclude each other; give one of them.")
+    for name in tracker or []:
+        find_tracker(name)
     chosen = resolve_device(device)
     if dry_run:
         print_plan(session, plan_of(session), device, as_json)

@@ -70,11 +70,13 @@ def train_grid(
         loaded = session.data.loaded
         with stop, session.registry.observing(limit, *observers):
             summary = _train(session, plan, loaded, how, stop_requested, say)
-    _print_results(session, as_json, keep == "stale")
+    records = readable_records(session, keep == "stale")
+    results = cell_results(session.expansion, records, session.registry)
+    tell(render(session.expansion, results, "json" if as_json else "text", width=screen_width()))
     if not summary.interrupted:
         page = session.store.root / f"report-{session.expansion.grid.name}.html"
         if plan.pending or _outdated(page, session.store):
-            write_report(session, page, how.command, keep_stale=keep == "stale")
+            write_report(session, records, page, how.command)
         say.print(f"report: {page}")
     _conclude(summary, stop, limit, deadline, say)
 
@@ -137,12 +139,6 @@ def _outdated(page: Path, store: Store) -> bool:
     """Whether records came after the page, or there is none: who trained them may have ended before it was written."""
     records = store.records
     return not page.exists() or (records.exists() and page.stat().st_mtime < records.stat().st_mtime)
-
-
-def _print_results(session: Session, as_json: bool, keep_stale: bool) -> None:
-    records = readable_records(session, keep_stale)
-    results = cell_results(session.expansion, records, session.registry)
-    tell(render(session.expansion, results, "json" if as_json else "text", width=screen_width()))
 
 
 def _conclude(

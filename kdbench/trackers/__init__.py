@@ -1,5 +1,5 @@
 """Trackers: observers that pass runs on to somewhere else, one a file, off unless asked for."""
 
-from kdbench.trackers.make import TRACKERS, make_tracker
+from kdbench.trackers.make import TRACKERS, find_tracker, make_tracker
 
-__all__ = ["TRACKERS", "make_tracker"]
+__all__ = ["TRACKERS", "find_tracker", "make_tracker"]

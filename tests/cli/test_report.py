@@ -29,6 +29,13 @@ def test_writes_one_file_and_says_where(tmp_path, results):
     assert "setInterval" not in text, "a file does not look for a server"
 
 
+def test_a_page_of_nothing_is_not_written(tmp_path, results):
+    page = tmp_path / "r.html"
+    done = kdbench("report", "--grid", "quick", "--methods", "dkd", "--results", results, "-o", page)
+    assert done.code == 2 and f"no finished run of grid 'quick' in {results}; `kdbench run --grid quick`" in done.err
+    assert not page.exists()
+
+
 def test_a_folder_is_no_page(tmp_path, results):
     done = kdbench("report", *SELECTION, "--results", results, "-o", tmp_path, "--no-figures")
     assert (done.code, done.err) == (2, f"kdbench: {tmp_path} is a folder, not a file; name a file\n")

@@ -10,6 +10,7 @@ from kdbench.inputs.errors import UserError
 from kdbench.plugins import load_plugins
 from kdbench.trackers import TRACKERS, make_tracker
 from kdbench.trackers.values import metrics, settings
+from tests.cli.support import kdbench
 from tests.report.fabricate import expansion_of, fabricate
 
 
@@ -113,6 +114,8 @@ def test_a_tracker_that_fails_is_reported_once_and_stops_nothing(record, caplog)
 def test_an_unknown_tracker_is_refused(tmp_path):
     with pytest.raises(UserError, match="unknown tracker 'tensorbord'; did you mean 'tensorboard'"):
         make_tracker("tensorbord", tmp_path)
+    dry = kdbench("run", "--grid", "quick", "--tracker", "tensorbord", "--dry-run")
+    assert dry.code == 2 and dry.out == "" and "unknown tracker 'tensorbord'" in dry.err
 
 
 def test_a_missing_library_names_the_extra(tmp_path, monkeypatch):
