@@ -1,18 +1,16 @@
 """Feature sizes of networks, remembered: PyTorch infers them in Python, and imports its compiler for that, which takes
 longer than all else that a command does.
 
-Kept in `~/.cache/kdbench/shapes.json`, which may be removed at any time. Only those of kdbench's own networks, which
-follow from sources that the key holds; a plugin's may follow from anything, and are inferred each time.
+Kept in `shapes.json` (`kdbench/store/kept.py`). Only those of kdbench's own networks, which follow from sources that
+the key holds; a plugin's may follow from anything, and are inferred each time.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import inspect
 import json
-from pathlib import Path
 
 from pydantic import TypeAdapter
 
@@ -22,12 +20,12 @@ from kdbench.environment.sources import module_of
 from kdbench.environment.versions import versions
 from kdbench.model import Shapes
 from kdbench.registry import Registry
-from kdbench.store.files import NotWritten, write_atomically
+from kdbench.store import kept
 
-CACHE = Path("~/.cache/kdbench/shapes.json")
+NAME = "shapes.json"
 #: How many are remembered, the latest ones.
 MOST = 500
-_SHAPES = TypeAdapter(dict[str, Shapes])
+_SHAPES = TypeAdapter(Shapes)
 
 
 def shapes_of(registry: Registry, name: str, num_classes: int, input_size: int) -> Shapes:
@@ -38,10 +36,10 @@ def shapes_of(registry: Registry, name: str, num_classes: int, input_size: int) 
     code = registry.sources.of(module_of(architecture.builder))
     follows_from = [architecture.name, num_classes, input_size, code.files, code.packages, versions(), _own_code()]
     key = hashlib.sha256(json.dumps(follows_from, sort_keys=True).encode()).hexdigest()
-    found = _kept().get(key)
+    found = _kept(key)
     if found is None:
         found = architecture.shapes(num_classes, input_size)
-        _keep(key, found)
+        kept.add(NAME, {key: dataclasses.asdict(found)}, most=MOST)
     return found
 
 
@@ -49,17 +47,8 @@ def _own_code() -> str:
     return inspect.getsource(model)
 
 
-def _kept() -> dict[str, Shapes]:
-    # RuntimeError: no home.
+def _kept(key: str) -> Shapes | None:
     try:
-        return _SHAPES.validate_json(CACHE.expanduser().read_bytes())
-    except (OSError, ValueError, RuntimeError):
-        return {}
-
-
-def _keep(key: str, shapes: Shapes) -> None:
-    # Read again: another process may have kept something else meanwhile.
-    latest = list((_kept() | {key: shapes}).items())[-MOST:]
-    text = json.dumps({name: dataclasses.asdict(value) for name, value in latest})
-    with contextlib.suppress(NotWritten, RuntimeError):
-        write_atomically(CACHE.expanduser(), text.encode())
+        return _SHAPES.validate_python(kept.entries(NAME).get(key))
+    except ValueError:
+        return None

@@ -8,9 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from kdbench import shapes
-from kdbench.cli import completion
-from kdbench.data import remember
+from kdbench.store import kept
 from kdbench.training.numerics import CUBLAS_WORKSPACE
 
 torch.set_num_threads(1)
@@ -19,9 +17,7 @@ settings.register_profile("kdbench", deadline=None, suppress_health_check=[Healt
 settings.load_profile("kdbench")
 # What tests find local data and networks to be is of no use to anybody later.
 _CACHE = Path(tempfile.mkdtemp(prefix="kdbench-"))
-remember.CACHE = _CACHE / "datasets.json"
-shapes.CACHE = _CACHE / "shapes.json"
-completion.CACHE = _CACHE / "names.json"
+kept.cache_folder = lambda: _CACHE
 # A test that multiplies without any numerics may come before one that must be deterministic.
 os.environ.setdefault(*CUBLAS_WORKSPACE)
 

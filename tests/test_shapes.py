@@ -6,6 +6,7 @@ from kdbench import shapes
 from kdbench.model import Architecture
 from kdbench.plugins import load_plugins
 from kdbench.shapes import shapes_of
+from kdbench.store import kept
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def asked(monkeypatch, tmp_path):
         return infer(architecture, *sizes)
 
     monkeypatch.setattr(Architecture, "shapes", counted)
-    monkeypatch.setattr(shapes, "CACHE", tmp_path / "home" / "shapes.json")
+    monkeypatch.setattr(kept, "cache_folder", lambda: tmp_path / "home")
     return names
 
 
@@ -36,16 +37,16 @@ def test_they_are_inferred_once(asked, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"a": {"stages": 1}}', "\0"])
-def test_a_damaged_cache_is_made_anew(asked, damage):
-    shapes.CACHE.parent.mkdir()
-    shapes.CACHE.write_text(damage)
+def test_a_damaged_cache_is_made_anew(asked, damage, tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/shapes.json").write_text(damage)
     registry = load_plugins()
     assert shapes_of(registry, "resnet8", 10, 8) == shapes_of(registry, "resnet8", 10, 8)
     assert asked == ["resnet8"]
 
 
-def test_a_home_that_cannot_be_written(asked):
-    shapes.CACHE.parent.write_text("a file")
+def test_a_home_that_cannot_be_written(asked, tmp_path):
+    (tmp_path / "home").write_text("a file")
     registry = load_plugins()
     assert shapes_of(registry, "resnet8", 10, 8) == shapes_of(registry, "resnet8", 10, 8)
     assert asked == ["resnet8", "resnet8"]
@@ -60,4 +61,4 @@ def test_those_of_a_plugin_are_not_remembered(asked, tmp_path):
     )
     registry = load_plugins((plugin,))
     assert shapes_of(registry, "mine", 10, 8) == shapes_of(registry, "mine", 10, 8)
-    assert asked == ["mine", "mine"] and not shapes.CACHE.exists()
+    assert asked == ["mine", "mine"] and not (tmp_path / "home").exists()

@@ -1,23 +1,23 @@
 """Names that a shell completes, without loading the plugins that brought them.
 
-Kept in `~/.cache/kdbench/names.json` by every command that loads plugins; a shell that finds none there, or those of
-other installed plugins, waits once until they are loaded.
+Kept in `names.json` (`kdbench/store/kept.py`) by every command that loads plugins; a shell that finds none there, or
+those of other installed plugins, waits once until they are loaded.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kdbench.store import kept
 
 if TYPE_CHECKING:
     from kdbench.registry import Registry
 
-CACHE = Path("~/.cache/kdbench/names.json")
+NAME = "names.json"
 #: What a plugin can bring that has a name; recipes are kdbench's own.
 KINDS = ("method", "architecture", "dataset", "grid")
 
@@ -50,32 +50,21 @@ def several(kind: str) -> Callable[[str], list[str]]:
 def keep(registry: Registry) -> None:
     """Remember the names of a registry of installed plugins, if they are others than before."""
     from kdbench.recipe import recipe_names
-    from kdbench.store.files import NotWritten, write_atomically
 
     found = {"installed": _installed(), "recipe": recipe_names()} | {kind: registry.usable(kind) for kind in KINDS}
-    if found != _kept():
-        with contextlib.suppress(NotWritten, RuntimeError):
-            write_atomically(CACHE.expanduser(), json.dumps(found).encode())
+    if not found.items() <= kept.entries(NAME).items():
+        kept.add(NAME, found)
 
 
 def _known(kind: str) -> list[str]:
-    found = _kept()
+    found = kept.entries(NAME)
     if found.get("installed") != _installed():
         from kdbench.plugins import load_plugins
 
         with contextlib.redirect_stdout(sys.stderr):
             keep(load_plugins())
-        found = _kept()
+        found = kept.entries(NAME)
     return [str(name) for name in found.get(kind, [])]
-
-
-def _kept() -> dict[str, Any]:
-    # RuntimeError: no home.
-    try:
-        found = json.loads(CACHE.expanduser().read_bytes())
-    except (OSError, ValueError, RuntimeError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _installed() -> list[list[str]]:

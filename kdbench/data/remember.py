@@ -1,14 +1,12 @@
 """What local data were found to be, remembered by the state of their files: reading commands need not decode again.
 
-Kept in `datasets.json` of the cache folder, `~/.cache/kdbench` where there is a home, which may be removed at any time.
+Kept in `datasets.json` (`kdbench/store/kept.py`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
-import logging
 import os
 import time
 from collections.abc import Iterable
@@ -18,17 +16,16 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from kdbench.data.dataset import DatasetInfo
-from kdbench.inputs.paths import cache_folder
-from kdbench.store.files import NotWritten, write_atomically
+from kdbench.store import kept
 
-CACHE = cache_folder() / "datasets.json"
+NAME = "datasets.json"
 #: Changes when the same files are read otherwise.
 READING = 1
 #: How many are remembered, the latest ones.
 MOST = 256
 #: Seconds after which a file's times can be trusted to change when it is written again.
 SETTLED = 2.0
-_INFOS = TypeAdapter(dict[str, DatasetInfo])
+_INFO = TypeAdapter(DatasetInfo)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,31 +67,17 @@ def reader() -> str:
 
 def remembered(state: State) -> DatasetInfo | None:
     """What data in that state are, if it was found out before."""
-    return _kept().get(state.digest)
+    try:
+        return _INFO.validate_python(kept.entries(NAME).get(state.digest))
+    except ValueError:
+        return None
 
 
 def remember(state: State, info: DatasetInfo) -> None:
     """Keep it, if it can be trusted. Where no home can be written, as in many containers, the data are read again."""
-    if not state.settled:
-        return
-    # Read again: another process may have kept something else meanwhile.
-    kept = {key: value for key, value in _kept().items() if key != state.digest} | {state.digest: info}
-    latest = dict(list(kept.items())[-MOST:])
-    data = json.dumps({key: dataclasses.asdict(value) for key, value in latest.items()}, indent=1)
-    try:
-        write_atomically(CACHE, data.encode())
-    except NotWritten as refused:
-        logging.getLogger(__name__).warning("%s; the next command reads the data anew", refused)
-
-
-def _kept() -> dict[str, DatasetInfo]:
-    try:
-        with CACHE.open("rb") as file:
-            # Without a home it lies where others may write: what they say of my data counts for nothing.
-            mine = not hasattr(os, "getuid") or os.fstat(file.fileno()).st_uid == os.getuid()
-            return _INFOS.validate_json(file.read()) if mine else {}
-    except (OSError, ValueError):
-        return {}
+    if state.settled:
+        new = {state.digest: dataclasses.asdict(info)}
+        kept.add(NAME, new, most=MOST, otherwise="the next command reads the data anew")
 
 
 def _version(package: str) -> str:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import gc
-import json
-import logging
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
 from kdbench.inputs.errors import unknown
-from kdbench.inputs.paths import cache_folder
-from kdbench.store.files import NotWritten, write_atomically
+from kdbench.store import kept
 from kdbench.training.lanes import CudaLanes, Work
 from kdbench.training.step import EagerStep, GraphedStep, Lockstep, Step
 
+#: Where the numbers are kept.
+NAME = "concurrency.json"
 TIMED_STEPS = 20
 
 
@@ -94,27 +92,11 @@ def cuda_seconds(work: Work, device: torch.device) -> float:
     return float(begin.elapsed_time(end)) / 1e3
 
 
-def remembered(kind: str, measure: Callable[[], int], cache: Path | None = None) -> int:
-    """The number kept for `kind`, measured now if there is none; a file that cannot be read is made anew.
-
-    Where that cannot be written, as in many containers, it is measured again another time.
-    """
-    cache = cache or cache_folder() / "concurrency.json"
-    known = _kept(cache)
-    if kind in known:
-        return known[kind]
+def remembered(kind: str, measure: Callable[[], int]) -> int:
+    """The number kept for `kind` in `concurrency.json` (`kdbench/store/kept.py`), measured now if there is none."""
+    known = kept.entries(NAME).get(kind)
+    if isinstance(known, int):
+        return known
     best = measure()
-    try:
-        # Read again: another process may have measured something else meanwhile.
-        kept = json.dumps(_kept(cache) | {kind: best}, indent=1)
-        write_atomically(cache, kept.encode())
-    except NotWritten as refused:
-        logging.getLogger(__name__).warning("%s; the next run measures anew", refused)
+    kept.add(NAME, {kind: best}, otherwise="the next run measures anew")
     return best
-
-
-def _kept(cache: Path) -> dict[str, int]:
-    try:
-        return {str(key): int(value) for key, value in json.loads(cache.read_text()).items()}
-    except (OSError, ValueError, AttributeError, TypeError):
-        return {}

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from kdbench.store import kept
 from kdbench.store.store import Store
 from tests.cli.support import kdbench, tiny_grid
 from tests.gpu import CUDA, DEVICES, needs_gpu
@@ -44,7 +45,8 @@ def test_deterministic_runs_are_the_same_alone_and_in_a_cohort(device, tmp_path)
 @pytest.mark.parametrize("device", DEVICES)
 def test_fast_runs_end_in_a_table(device, tmp_path, monkeypatch):
     """Lanes are measured, and an epoch ends with a short batch."""
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))  # for workers
+    monkeypatch.setattr(kept, "cache_folder", lambda: tmp_path)
     grid = tiny_grid(
         tmp_path, GRID.replace("max_steps: 2", "max_steps: 200").replace("batch_size: 16", "batch_size: 512")
     )

@@ -3,8 +3,8 @@
 import subprocess
 import sys
 
-from kdbench import shapes
 from kdbench.cli import completion
+from kdbench.store import kept
 from tests.cli.support import kdbench
 
 HELP = """
@@ -53,10 +53,10 @@ def test_help_of_every_command_and_the_version():
 
 COMPLETE = """
 import os, sys, io, contextlib
-from kdbench.cli import completion
 from kdbench.cli.main import main
+from kdbench.store import kept
 from pathlib import Path
-completion.CACHE = Path(os.environ["NAMES"])
+kept.cache_folder = lambda: Path(os.environ["KEPT"])
 for words, expected in (
     ("kdbench ta", ["table"]),
     ("kdbench show vgg1", ["vgg11", "vgg13", "vgg16", "vgg19"]),
@@ -76,26 +76,26 @@ for words, expected in (
 
 
 def test_completion_of_names_that_are_known(tmp_path, monkeypatch):
-    monkeypatch.setattr(completion, "CACHE", tmp_path / "names.json")
+    monkeypatch.setattr(kept, "cache_folder", lambda: tmp_path)
     assert kdbench("list", "methods").code == 0
-    monkeypatch.setenv("NAMES", str(tmp_path / "names.json"))
+    monkeypatch.setenv("KEPT", str(tmp_path))
     assert loaded(COMPLETE, SLOW) == []
 
 
 def test_completion_of_names_that_are_not(tmp_path, monkeypatch):
-    monkeypatch.setattr(completion, "CACHE", tmp_path / "names.json")
+    monkeypatch.setattr(kept, "cache_folder", lambda: tmp_path)
     (tmp_path / "names.json").write_text('{"installed": [], "method": ["gone"]}')
     assert completion.several("method")("kd,simk") == ["kd,simkd"]
-    monkeypatch.setattr(completion, "CACHE", tmp_path / "names.json" / "in a file")
+    monkeypatch.setattr(kept, "cache_folder", lambda: tmp_path / "names.json")
     assert completion.names("recipe")("crd2") == [], "no place to keep them: none"
 
 
 READING = """
 import contextlib, io, os, sys
 from pathlib import Path
-from kdbench import shapes
 from kdbench.cli.main import main
-shapes.CACHE = Path(os.environ["SHAPES"])
+from kdbench.store import kept
+kept.cache_folder = lambda: Path(os.environ["KEPT"])
 for words in ("list methods", "list architectures", "list datasets", "list grids", "show kd", "table --grid quick",
               "stats --grid quick"):
     sys.argv = ["kdbench", *words.split()]
@@ -108,7 +108,7 @@ UNNEEDED = ("torchvision", "scipy", "sklearn", "matplotlib", "pyarrow", "PIL", "
 
 def test_commands_that_train_nothing(tmp_path, monkeypatch):
     """Once the shapes of a grid's networks are known; statistics of results that are there take SciPy."""
-    monkeypatch.setattr(shapes, "CACHE", tmp_path / "shapes.json")
+    monkeypatch.setattr(kept, "cache_folder", lambda: tmp_path)
     assert kdbench("table", "--grid", "quick").code == 0
-    monkeypatch.setenv("SHAPES", str(tmp_path / "shapes.json"))
+    monkeypatch.setenv("KEPT", str(tmp_path))
     assert loaded(READING, UNNEEDED) == []

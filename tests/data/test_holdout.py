@@ -10,6 +10,7 @@ from kdbench.data import BUILTIN_SOURCES, Digits, remember, resolve_dataset
 from kdbench.data.holdout import Holdout
 from kdbench.data.opened import OpenDataset
 from kdbench.inputs.errors import UserError
+from kdbench.store import kept
 from tests.data.support import random_split, write_split
 
 SOURCES = {source.name: source for source in BUILTIN_SOURCES}
@@ -63,7 +64,7 @@ def test_too_few_images_are_refused():
 
 
 def test_the_hold_outs_of_copies_have_their_own_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remember, "CACHE", tmp_path / "home/datasets.json")
+    monkeypatch.setattr(kept, "cache_folder", lambda: tmp_path / "home")
     monkeypatch.setattr(remember, "SETTLED", -60.0)
     for name in ("one", "two"):
         write_split(tmp_path / name / "train.parquet", random_split(20, 6))
@@ -81,7 +82,7 @@ def test_what_is_remembered_counts_where_the_data_are_gone(tmp_path: Path, monke
         def available(self, data_dir):
             return False
 
-    monkeypatch.setattr(remember, "CACHE", tmp_path / "datasets.json")
+    monkeypatch.setattr(kept, "cache_folder", lambda: tmp_path)
     source = Holdout().of(Gone())
     assert source.known(None).checksum is None
     loaded = source.load(None).info

@@ -7,13 +7,14 @@ import pytest
 from PIL import Image
 
 from kdbench.data import DatasetInfo, DatasetSource, Folder, Holdout, Parquet, remember
+from kdbench.store import kept
 from tests.data.support import png, random_split, write_split
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty memory, which trusts files that were written just now."""
-    monkeypatch.setattr(remember, "CACHE", tmp_path / "home" / "datasets.json")
+    monkeypatch.setattr(kept, "cache_folder", lambda: tmp_path / "home")
     monkeypatch.setattr(remember, "SETTLED", -60.0)
     return tmp_path / "home" / "datasets.json"
 

@@ -14,6 +14,7 @@ from kdbench.execution.pool import WorkerPool
 from kdbench.execution.side_by_side import best_count, measured_workers
 from kdbench.grid import Grid, Row, Table
 from kdbench.plugins import load_plugins
+from kdbench.store import kept
 from kdbench.store.store import Store
 from kdbench.training.cohort import Interrupted
 from tests.cli.support import kdbench, tiny_grid
@@ -46,7 +47,7 @@ def test_doubled_as_long_as_it_gains(rates, most, best, tried):
 @pytest.fixture
 def gpu(monkeypatch, tmp_path):
     """A GPU of 1000 bytes, as far as the choice asks for one."""
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(kept, "cache_folder", lambda: tmp_path)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 2000))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Abacus")
     return torch.device("cuda")
@@ -106,7 +107,8 @@ def test_a_stop_is_heard_while_measuring(tmp_path):
 
 @needs_gpu
 def test_a_gpu_is_measured_by_the_first_run(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))  # for workers
+    monkeypatch.setattr(kept, "cache_folder", lambda: tmp_path)
     text = """
 dataset: digits
 recipe: {epochs: 1, batch_size: 16, max_steps: 2, augmentation: {crop_padding: 1, flip: false}}
@@ -121,6 +123,6 @@ tables:
     command = "run", "--grid", grid, "--device", CUDA.type
     first = kdbench(*command, "--results", tmp_path / "first")
     assert first.code == 0 and "measuring how many cohorts" in first.out, first.err
-    assert "up to 2 cohorts of 2 to 3 members" in (tmp_path / ".cache/kdbench/concurrency.json").read_text()
+    assert "up to 2 cohorts of 2 to 3 members" in (tmp_path / "concurrency.json").read_text()
     again = kdbench(*command, "--results", tmp_path / "again")
     assert again.code == 0 and "measuring how many cohorts" not in again.out, again.err

@@ -1,11 +1,10 @@
 """The number of lanes is measured once for a kind of device, and measuring leaves no trace."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from kdbench.inputs.errors import UserError
+from kdbench.store import kept
 from kdbench.training.concurrency import fastest, make_step, remembered
 from kdbench.training.step import EagerStep, GraphedStep
 from tests.training.lanes import FakeLanes
@@ -63,21 +62,21 @@ def test_a_faulty_member_is_left_to_training(monkeypatch):
     assert work.members == members
 
 
-def test_remembered(tmp_path):
-    cache = tmp_path / "folder" / "concurrency.json"
-    assert remembered("a", lambda: 4, cache) == 4
-    assert remembered("a", lambda: 8, cache) == 4
-    assert remembered("b", lambda: remembered("c", lambda: 1, cache) + 1, cache) == 2
-    assert [remembered(kind, lambda: 8, cache) for kind in "abc"] == [4, 2, 1], "measured at one time by two processes"
-    cache.write_text("[]")
-    assert remembered("a", lambda: 1, cache) == 1
+def test_remembered(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "cache_folder", lambda: tmp_path / "folder")
+    assert remembered("a", lambda: 4) == 4
+    assert remembered("a", lambda: 8) == 4
+    assert remembered("b", lambda: remembered("c", lambda: 1) + 1) == 2
+    assert [remembered(kind, lambda: 8) for kind in "abc"] == [4, 2, 1], "measured at one time by two processes"
+    (tmp_path / "folder/concurrency.json").write_text('{"a": "many"}')
+    assert remembered("a", lambda: 1) == 1
 
 
-def test_a_home_that_cannot_be_written_to_is_no_error(tmp_path, caplog):
+def test_a_home_that_cannot_be_written_to_is_no_error(tmp_path, monkeypatch, caplog):
     (tmp_path / "file").touch()
-    assert remembered("a", lambda: 4, tmp_path / "file" / "concurrency.json") == 4
+    monkeypatch.setattr(kept, "cache_folder", lambda: tmp_path / "file")
+    assert remembered("a", lambda: 4) == 4
     assert "the next run measures anew" in caplog.text
-    assert remembered("a", lambda: 4, Path("~nobody-of-that-name/concurrency.json")) == 4
 
 
 def test_cpu_trains_eagerly():

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from kdbench.store import kept
 from kdbench.training import concurrency
 from kdbench.training.checkpoint import Progress, load_checkpoint, read_checkpoint, save_checkpoint
 from kdbench.training.concurrency import make_step
@@ -175,11 +176,11 @@ def test_want_of_memory_within_a_capture_is_told_as_such(monkeypatch):
 
 @needs_gpu
 def test_the_number_of_lanes_is_measured_once(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(kept, "cache_folder", lambda: tmp_path)
     work = lockstep(*STUDENTS, device=CUDA)
     before = [member.snapshot() for member in work.members]
     step = make_step(work, CUDA, 0)
-    ((kind, lanes),) = json.loads((tmp_path / ".cache/kdbench/concurrency.json").read_text()).items()
+    ((kind, lanes),) = json.loads((tmp_path / "concurrency.json").read_text()).items()
     assert torch.cuda.get_device_name() in kind and lanes in (1, 2, 4)
     for member, state in zip(work.members, before, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(member.snapshot(), state, strict=True))
