@@ -89,7 +89,7 @@ def _recipes(session: Session, plan: Plan) -> dict[str, Recipe]:
     """The students' recipe, and the teachers' if there are teachers to train with another."""
     grid = session.expansion.grid
     differs = plan.all_teachers and grid.teacher_recipe != grid.recipe
-    return {"recipe": grid.recipe} | ({"teacher_recipe": grid.teacher_recipe} if differs else {})
+    return {"recipe": grid.recipe} | ({"teachers' recipe": grid.teacher_recipe} if differs else {})
 
 
 def _memory(session: Session, run: Run) -> str | None:

@@ -9,6 +9,7 @@ import typer
 from kdbench.cli.options import RESULTS, ResultsOption
 from kdbench.cli.terminal import tell
 from kdbench.inputs.commands import kdbench
+from kdbench.inputs.wording import counted
 
 app = typer.Typer(help="Verify, repair and clean a results folder.", no_args_is_help=True)
 
@@ -25,7 +26,7 @@ def check(results: ResultsOption = RESULTS) -> None:
         tell(f"{problem.path}: {problem.what}")
     unsound = {problem.path for problem in found}
     sound = [path for path in store.files("records", ".json") if path not in unsound]
-    tell(f"{results}: {len(sound)} sound records, {len(found)} problems")
+    tell(f"{results}: {counted(len(sound), 'sound record')}, {counted(len(found), 'problem')}")
     if any(problem.aside for problem in found):
         mend = kdbench("results", "repair", "--results", results)
         tell(f"`{mend}` sets damaged files aside, for their runs to be trained again")
@@ -42,7 +43,7 @@ def repair(results: ResultsOption = RESULTS) -> None:
     done = upkeep.repair(existing_store(results))
     for problem, places in done:
         tell(f"{problem.path}: {problem.what}; set aside: {', '.join(map(str, places))}")
-    tell(f"{results}: {len(done)} problems repaired")
+    tell(f"{results}: {counted(len(done), 'problem')} repaired")
 
 
 @app.command()
@@ -61,6 +62,6 @@ def gc(
     for path in paths:
         tell(path)
     if dry_run:
-        tell(f"{results}: {len(paths)} files would be removed")
+        tell(f"{results}: {counted(len(paths), 'file')} would be removed")
     else:
-        tell(f"{results}: {len(paths)} files removed, {upkeep.collect(paths) / 1e6:.1f} MB")
+        tell(f"{results}: {counted(len(paths), 'file')} removed, {upkeep.collect(paths) / 1e6:.1f} MB")

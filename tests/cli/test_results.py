@@ -156,7 +156,7 @@ def test_only_what_is_damaged_is_set_aside(folder):
     path = store.record_path(kd.id)
     path.write_text(path.read_text().replace('"format": 2', '"format": 3'))
     done = kdbench("results", "check", "--results", store.root)
-    assert done.code == 1 and "has format 3" in done.out and "4 sound records, 1 problems" in done.out
+    assert done.code == 1 and "has format 3" in done.out and "4 sound records, 1 problem\n" in done.out
     assert "0 problems repaired" in kdbench("results", "repair", "--results", store.root).out and path.exists()
 
 

@@ -148,9 +148,9 @@ def test_a_learning_rate_of_no_networks_family_is_warned_of(tmp_path):
 def test_a_teacher_recipe_of_its_own_is_printed_and_warned_of(tmp_path):
     grid = tiny_grid(tmp_path, TINY_GRID + "teacher_recipe: {epochs: 3, milestones: [2, 4]}\n")
     told = kdbench("run", "--grid", grid, "--dry-run", "--results", tmp_path / "results")
-    assert "\nteacher_recipe: 3 epochs in batches of 64; the learning rate × 0.1 after epochs 2 and 4; " in told.out
+    assert "\nteachers' recipe: 3 epochs in batches of 64; the learning rate × 0.1 after epochs 2 and 4; " in told.out
     assert (
-        "\nwarning: teacher_recipe: training ends with epoch 3, before the learning rate drops (after 4);" in told.out
+        "\nwarning: teachers' recipe: training ends with epoch 3, before the learning rate drops (after 4);" in told.out
     )
 
 
