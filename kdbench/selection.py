@@ -48,7 +48,7 @@ def load_grid(
     """
     selection = selection or Selection()
     data_name = data_name or (lambda spec: registry.dataset(spec).label)
-    path = _grid_file(name, registry)
+    path = grid_file(name, registry)
     values = read_yaml(path)
     what = f"grid {path.name}"
     for key in values:
@@ -72,7 +72,7 @@ def load_grid(
     return _with_distinct_cells(grid.model_copy(update={"tables": tables}), what)
 
 
-def _grid_file(name: str, registry: Registry) -> Path:
+def grid_file(name: str, registry: Registry) -> Path:
     """A YAML file by its path, or a registered grid's by its name."""
     if name.lower().endswith((".yaml", ".yml")):
         return paths.file(name)

@@ -1,4 +1,7 @@
-"""What `kdbench show` says of grids, networks, data sets and recipes, as plain data."""
+"""What `kdbench show` says of grids, networks, data sets and recipes.
+
+Recipes, rows and shapes (tuples) in it are spelt out by `plain` for JSON, and put in words by `as_text`.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,12 @@ import torch
 from kdbench.cli.catalogue import count_runs
 from kdbench.cli.recipes import recipe_in_words
 from kdbench.cli.values import default_data_dir
+from kdbench.grid import Row
 from kdbench.inputs.commands import kdbench
 from kdbench.inputs.errors import UserError
 from kdbench.recipe import Recipe, load_recipe
 from kdbench.registry import Registry
-from kdbench.selection import load_grid
+from kdbench.selection import grid_file, load_grid
 from kdbench.training.flops import forward_flops
 
 #: Classes and pixels at which networks are described: those of CIFAR-100.
@@ -24,12 +28,13 @@ CLASSES, PIXELS = 100, 32
 def describe_grid(name: str, registry: Registry) -> dict[str, Any]:
     """A grid's own words, its recipes and its tables."""
     grid = load_grid(name, registry)
-    teachers = {"teachers": recipe_in_words(grid.teacher_recipe)} if grid.teacher_recipe != grid.recipe else {}
+    teachers = {"teachers": grid.teacher_recipe} if grid.teacher_recipe != grid.recipe else {}
     return {
         "grid": grid.name,
+        "file": str(grid_file(name, registry)),
         "description": grid.description,
         "dataset": grid.dataset,
-        "recipe": recipe_in_words(grid.recipe),
+        "recipe": grid.recipe,
         **teachers,
         "seeds": list(grid.seeds),
         "tables": [
@@ -37,7 +42,7 @@ def describe_grid(name: str, registry: Registry) -> dict[str, Any]:
                 "name": table.name,
                 "title": table.title,
                 "pairs": [str(pair) for pair in table.pairs],
-                "rows": [row.key for row in table.rows],
+                "rows": list(table.rows),
                 "beside": f"the numbers of {table.paper}" if table.paper else "no published numbers",
             }
             for table in grid.tables
@@ -61,8 +66,8 @@ def describe_architecture(name: str, registry: Registry) -> dict[str, Any]:
         "pixels": PIXELS,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "flops_per_image": forward_flops(model, PIXELS),
-        "stages": ["×".join(map(str, shape)) for shape in shapes.stages],
-        "final_map": "×".join(map(str, shapes.final_map)),
+        "stages": list(shapes.stages),
+        "final_map": shapes.final_map,
         "embedding": shapes.embedding,
         "plugin": registry.plugin_of("architecture", network.name).origin,
     }
@@ -88,11 +93,11 @@ def describe_dataset(name: str, registry: Registry) -> dict[str, Any]:
 
 
 def describe_recipe(name: str, registry: Registry) -> dict[str, Any]:
-    """A recipe in words, and its learning rates."""
+    """A recipe and its learning rates."""
     recipe = load_recipe(name)
     return {
         "recipe": name,
-        "training": recipe_in_words(recipe),
+        "training": recipe,
         "learning_rate": recipe.lr,
         **_rates(recipe),
     }
@@ -111,6 +116,15 @@ DESCRIBED: dict[str, Callable[[str, Registry], dict[str, Any]]] = {
 }
 
 
+def plain(value: object) -> dict[str, Any]:
+    """A recipe or a row of a description, for JSON."""
+    if isinstance(value, Recipe):
+        return value.model_dump(mode="json")
+    if isinstance(value, Row):
+        return {"key": value.key, "label": value.label, "params": value.params}
+    raise TypeError(f"a {type(value).__name__} is not described")
+
+
 def as_text(described: dict[str, Any]) -> str:
     """A description as lines `key: value`, tables below each other."""
     return "\n".join(_lines(described, ""))
@@ -124,5 +138,18 @@ def _lines(described: dict[str, Any], indent: str) -> Iterator[str]:
                 yield f"{indent}{words.removesuffix('s')}"
                 yield from _lines(part, indent + "  ")
         else:
-            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-            yield f"{indent}{words}: {shown:,}" if isinstance(shown, int) else f"{indent}{words}: {shown}"
+            shown = f"{value:,}" if isinstance(value, int) else _in_words(value)
+            yield f"{indent}{words}: {shown}"
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, Recipe):
+        return recipe_in_words(value)
+    if isinstance(value, Row):
+        params = ", ".join(f"{key}={setting}" for key, setting in value.params.items())
+        return f"{value.key} ({params})" if params else value.key
+    if isinstance(value, tuple):
+        return "×".join(map(str, value))
+    if isinstance(value, list):
+        return ", ".join(map(_in_words, value))
+    return str(value)

@@ -40,7 +40,7 @@ def show(
     from kdbench.cli.values import registry_with
 
     registry = registry_with(plugin)
-    chosen = kind or _kind(name, registry)
+    chosen, name = _named(name, kind, registry)
     if chosen == "method":
         described = _described_method(name, settings or [], registry)
     elif settings:
@@ -48,28 +48,39 @@ def show(
     else:
         described = descriptions.DESCRIBED[chosen](name, registry)
     if as_json:
-        tell(json.dumps(described, indent=1, ensure_ascii=False))
+        tell(json.dumps(described, indent=1, ensure_ascii=False, default=descriptions.plain))
     else:
         tell(_text(described) if chosen == "method" else descriptions.as_text(described))
 
 
-def _kind(name: str, registry: Registry) -> str:
-    """What the name is of. Raises `UserError` if it is nothing's, or several things'."""
-    from kdbench.inputs.errors import unknown
+def _named(name: str, kind: Kind | None, registry: Registry) -> tuple[str, str]:
+    """What the name is of, `kind` unless that is None, and the name as it is registered.
+
+    Raises `UserError` if it is nothing's, or several things'.
+    """
     from kdbench.recipe import recipe_names
 
-    if name.lower().endswith((".yaml", ".yml")):
-        return "grid"
-    if ":" in name:
-        return "dataset"
-    names = {kind: recipe_names() if kind == "recipe" else registry.names(kind) for kind in KINDS}
-    kinds = [kind for kind, known in names.items() if name.lower() in (one.lower() for one in known)]
-    if not kinds:
-        raise unknown("name", name, (one for known in names.values() for one in known), "kdbench list")
-    if len(kinds) > 1:
-        options = " or ".join(f"--kind {kind}" for kind in kinds)
-        raise UserError(f"'{name}' is a {' and a '.join(KINDS[kind] for kind in kinds)}; choose with {options}.")
-    return kinds[0]
+    if kind is None and name.lower().endswith((".yaml", ".yml")):
+        return "grid", name
+    if kind is None and ":" in name:
+        return "dataset", name
+    names = {of: recipe_names() if of == "recipe" else registry.names(of) for of in KINDS}
+    found = {of: one for of, known in names.items() for one in known if one.lower() == name.lower()}
+    if kind:
+        return kind, found.get(kind, name)
+    if not found:
+        raise _unknown(name, {one for known in names.values() for one in known})
+    if len(found) > 1:
+        options = " or ".join(f"--kind {of}" for of in found)
+        raise UserError(f"'{name}' is a {' and a '.join(KINDS[of] for of in found)}; choose with {options}.")
+    return next(iter(found.items()))
+
+
+def _unknown(name: str, known: set[str]) -> UserError:
+    from kdbench.inputs.errors import unknown
+    from kdbench.inputs.wording import listed
+
+    return UserError(f"{unknown('name', name, known)} {listed([f'`kdbench list {of}s`' for of in KINDS])} list them.")
 
 
 def _described_method(name: str, settings: list[str], registry: Registry) -> dict[str, Any]:

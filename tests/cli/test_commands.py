@@ -13,7 +13,7 @@ from kdbench.cli.app import app
 from kdbench.method import Method
 from kdbench.plugins import load_plugins
 from kdbench.store.weights import save_weights
-from tests.cli.support import kdbench, tiny_grid
+from tests.cli.support import TINY_GRID, kdbench, tiny_grid
 
 
 @pytest.mark.parametrize("kind", ["methods", "architectures", "datasets", "grids", "recipes", "plugins"])
@@ -223,6 +223,27 @@ def test_show_asks_which_where_a_name_is_several_things_and_sets_nothing_but_met
     set_ = kdbench("show", "crd60", "--set", "recipe.epochs=3")
     assert set_.code == 2 and "--set is for methods, and 'crd60' is shown as a recipe" in set_.err
     assert "title: A tiny table" in kdbench("show", tiny_grid(tmp_path)).out
+
+
+def test_show_takes_a_name_in_either_case_and_an_unknown_one_is_told_where_names_are_listed():
+    assert kdbench("show", "CRD240").out == kdbench("show", "crd240", "--kind", "recipe").out != ""
+    assert kdbench("show", "Cifar100", "--kind", "grid").code == 0
+    for name in ("crd24x", ""):
+        unknown = kdbench("show", name)
+        assert unknown.code == 2 and "`kdbench list methods`, " in unknown.err and "list recipes` list" in unknown.err
+        assert unknown.err.count("cifar100,") < 2
+
+
+def test_show_as_json_has_numbers_where_the_text_has_words(tmp_path):
+    variant = TINY_GRID.replace("{method: kd, label: KD}", "{method: kd, variant: hot, params: {tau: 8}, label: KD}")
+    path = tiny_grid(tmp_path, variant)
+    text, grid = kdbench("show", path).out, json.loads(kdbench("show", path, "--json").out)
+    assert f"file: {path}\n" in text and "rows: student, kd/hot (tau=8)\n" in text
+    assert grid["file"] == str(path) and grid["recipe"]["epochs"] == 2 and grid["seeds"] == [0, 1]
+    assert grid["tables"][0]["rows"][1] == {"key": "kd/hot", "label": "KD", "params": {"tau": 8}}
+    assert json.loads(kdbench("show", "crd60", "--json").out)["training"]["milestones"] == [37, 45, 52]
+    network = json.loads(kdbench("show", "wrn_16_2", "--json").out)
+    assert network["stages"] == [[32, 32, 32], [64, 16, 16], [128, 8, 8]] and network["final_map"] == [128, 8, 8]
 
 
 @pytest.mark.parametrize("command", ["run", "table", "baseline save file.json"])
