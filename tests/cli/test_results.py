@@ -157,6 +157,11 @@ def test_only_what_is_damaged_is_set_aside(folder):
     path.write_text(path.read_text().replace('"format": 2', '"format": 3'))
     done = kdbench("results", "check", "--results", store.root)
     assert done.code == 1 and "has format 3" in done.out and "4 sound records, 1 problem\n" in done.out
+    listed = kdbench("results", "check", "--results", store.root, "--json")
+    found = json.loads(listed.out)
+    assert listed.code == 1 and found["sound_records"] == 4 and found["folder"] == str(store.root)
+    (problem,) = found["problems"]
+    assert problem["path"] == str(path) and "has format 3" in problem["what"] and problem["to_set_aside"] == []
     assert "0 problems repaired" in kdbench("results", "repair", "--results", store.root).out and path.exists()
 
 
