@@ -49,7 +49,7 @@ def train(
     from kdbench.bench.train_data import dataset_or_noise
     from kdbench.bench.train_loops import Setting
     from kdbench.bench.train_report import render, to_json
-    from kdbench.cli.values import default_data_dir, registry_with
+    from kdbench.cli.values import registry_with, words
     from kdbench.environment.device import resolve_device
     from kdbench.execution.interrupt import StopSignal
     from kdbench.recipe import load_recipe
@@ -58,9 +58,9 @@ def train(
     teacher, colon, student = pair.partition(":")
     if not colon:
         raise UserError(f"--pair takes TEACHER:STUDENT, not '{pair}'.")
-    names = [registry.method(word.strip()).name for word in methods.split(",") if word.strip()]
+    names = [registry.method(word).name for word in words(methods)]
     chosen = resolve_device(device)
-    data, notes = dataset_or_noise(registry.dataset(dataset), data_dir or default_data_dir())
+    data, notes = dataset_or_noise(registry.dataset(dataset), data_dir)
     setting = Setting(
         registry,
         data,

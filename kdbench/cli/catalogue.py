@@ -7,7 +7,6 @@ from typing import Any
 import typer
 from tabulate import tabulate
 
-from kdbench.cli.values import default_data_dir
 from kdbench.data.dataset import DatasetSource
 from kdbench.grid import Grid
 from kdbench.inputs.commands import command_line, kdbench
@@ -59,4 +58,4 @@ def _row(name: str, registry: Registry) -> dict[str, Any] | None:
 
 
 def _where(source: DatasetSource) -> str:
-    return "here" if source.available(default_data_dir()) else "not here yet"
+    return "here" if source.available(None) else "not here yet"

@@ -57,7 +57,7 @@ def check(
     but these seeds cannot tell for all, 2 for a mistake in the call. docs/statistics.md says how it is decided.
     """
     from kdbench.cli.reading import describe_stale, existing_store
-    from kdbench.cli.values import default_data_dir, imported_teachers, registry_with, seeds_of
+    from kdbench.cli.values import imported_teachers, registry_with, seeds_of
     from kdbench.gate.baseline import read_baseline
     from kdbench.gate.check import check as judge_records
     from kdbench.gate.junit import junit as as_junit
@@ -73,7 +73,7 @@ def check(
         results,
         seeds=seeds_of(seeds),
         dataset=dataset or None,
-        data_dir=data_dir or default_data_dir(),
+        data_dir=data_dir,
         imported=[(architecture, digest) for architecture, (digest, _) in imported.items()],
     )
     if no_run:

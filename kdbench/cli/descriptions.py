@@ -12,7 +12,6 @@ import torch
 
 from kdbench.cli.catalogue import count_runs
 from kdbench.cli.recipes import recipe_in_words
-from kdbench.cli.values import default_data_dir
 from kdbench.grid import Row
 from kdbench.inputs.commands import kdbench
 from kdbench.inputs.errors import UserError
@@ -76,10 +75,9 @@ def describe_architecture(name: str, registry: Registry) -> dict[str, Any]:
 def describe_dataset(name: str, registry: Registry) -> dict[str, Any]:
     """What is known of a data set without loading it."""
     source = registry.dataset(name)
-    folder = default_data_dir()
     known: dict[str, object]
     try:
-        info = source.info(folder)
+        info = source.info(None)
         known = {
             "classes": info.num_classes,
             "training_images": info.train_size,
@@ -89,7 +87,7 @@ def describe_dataset(name: str, registry: Registry) -> dict[str, Any]:
     # A kind of data set, such as a folder's, of which nothing is known without the folder.
     except UserError as error:
         known = {"how": str(error)}
-    return {"dataset": name, "where": source.locations(folder), **known}
+    return {"dataset": name, "where": source.locations(None), **known}
 
 
 def describe_recipe(name: str, registry: Registry) -> dict[str, Any]:

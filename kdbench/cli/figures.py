@@ -70,7 +70,9 @@ def formats_of(text: str) -> list[Format]:
 
 def chosen(option: str, text: str, known: tuple[str, ...]) -> list[str]:
     """Comma-separated words that must all be known."""
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if not words or not set(words) <= set(known):
+    from kdbench.cli.values import words
+
+    found = list(words(text))
+    if not found or not set(found) <= set(known):
         raise UserError(f"{option} takes {', '.join(known)}, comma-separated, not '{text}'.")
-    return words
+    return found

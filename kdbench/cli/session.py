@@ -52,7 +52,6 @@ def open_session(
     from kdbench.cells import Expansion
     from kdbench.cli.values import (
         by_method,
-        default_data_dir,
         imported_teachers,
         parse_candidates,
         parse_settings,
@@ -88,7 +87,7 @@ def open_session(
         "command line",
     )
     # Once, for what local data are called may take decoding them.
-    opened = functools.cache(lambda spec: OpenDataset(registry.dataset(spec), data_dir or default_data_dir()))
+    opened = functools.cache(lambda spec: OpenDataset(registry.dataset(spec), data_dir))
     chosen = load_grid(grid, registry, selection, lambda spec: opened(spec).info.name)
     data = opened(chosen.dataset)
     imported = imported_teachers(teacher or [], registry)

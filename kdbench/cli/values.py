@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,6 @@ def registry_with(plugins: list[Path] | None) -> Registry:
     if not plugins:
         completion.keep(registry)
     return registry
-
-
-def default_data_dir() -> Path | None:
-    """Where data sets lie if no option says so: the environment variable KDBENCH_DATA."""
-    folder = os.environ.get("KDBENCH_DATA")
-    return paths.folder(folder) if folder else None
 
 
 def words(text: str) -> tuple[str, ...]:

@@ -33,12 +33,12 @@ def verify(
     """
     from kdbench.checks.suite import Conformance, paper_pairs
     from kdbench.checks.text import text
-    from kdbench.cli.values import registry_with
+    from kdbench.cli.values import registry_with, words
     from kdbench.environment.device import resolve_device
 
     registry = registry_with(plugin)
     names = [registry.method(name).name for name in methods or registry.usable("method")]
-    chosen = paper_pairs(registry, [pair.strip() for pair in pairs.split(",") if pair.strip()])
+    chosen = paper_pairs(registry, words(pairs))
     suite = Conformance(registry, chosen, resolve_device(device))
     findings: list[Finding] = []
     for name in dict.fromkeys(names):
