@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from kdbench.cli.options import JsonOption, PluginOption
-from kdbench.cli.terminal import tell
+from kdbench.cli.terminal import screen_width, tell
 from kdbench.inputs.errors import UserError
 
 if TYPE_CHECKING:
     from kdbench.method import Method
     from kdbench.registry import Registry
+
+#: Columns that are wrapped, and the fewest and most characters of one; those between columns.
+PROSE = {"brought", "citation", "description", "error", "where"}
+NARROWEST, WIDEST, GAP = 16, 60, 2
 
 app = typer.Typer(help="What is installed, and which plugin brought it.", no_args_is_help=True)
 
@@ -141,4 +145,15 @@ def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
     else:
         from tabulate import tabulate
 
-        tell(tabulate(rows, headers="keys", tablefmt="simple", maxcolwidths=[None, 60, None, 60, 60][: len(rows[0])]))
+        tell(tabulate(rows, headers="keys", tablefmt="simple", maxcolwidths=widths(rows, screen_width())))
+
+
+def widths(rows: list[dict[str, Any]], screen: int | None) -> list[int | None]:
+    """The most characters of each column of a table: those of prose share what the others leave of the screen."""
+    columns = list(rows[0]) if rows else []
+    prose = [name for name in columns if name in PROSE]
+    if screen is None or not prose:
+        return [WIDEST if name in prose else None for name in columns]
+    others = sum(max(len(name), *(len(str(row[name])) for row in rows)) for name in columns if name not in prose)
+    share = (screen - others - GAP * (len(columns) - 1)) // len(prose)
+    return [min(max(share, NARROWEST), WIDEST) if name in prose else None for name in columns]

@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from kdbench.cli.app import app
+from kdbench.cli.listing import widths
 from kdbench.method import Method
 from kdbench.plugins import load_plugins
 from kdbench.store.weights import save_weights
@@ -244,6 +245,15 @@ def test_show_as_json_has_numbers_where_the_text_has_words(tmp_path):
     assert json.loads(kdbench("show", "crd60", "--json").out)["training"]["milestones"] == [37, 45, 52]
     network = json.loads(kdbench("show", "wrn_16_2", "--json").out)
     assert network["stages"] == [[32, 32, 32], [64, 16, 16], [128, 8, 8]] and network["final_map"] == [128, 8, 8]
+
+
+@pytest.mark.parametrize("screen", [None, 40, 80, 200])
+def test_columns_of_prose_share_what_the_others_leave_of_the_screen(screen):
+    rows = [{"name": "n" * 10, "from": "f" * 6, "where": "w " * 200}, {"name": "a", "from": "b", "where": "c"}]
+    expected = {None: 60, 40: 20, 80: 60, 200: 60}[screen]
+    assert widths(rows, screen) == [None, None, expected]
+    assert widths([{"name": "n" * 30, "brought": "b", "error": "e"}], 80) == [None, 23, 23]
+    assert widths([{"name": "n" * 90, "where": "w"}], 80) == [None, 16] and widths([], 80) == []
 
 
 @pytest.mark.parametrize("command", ["run", "table", "baseline save file.json"])
