@@ -9,9 +9,12 @@ import pytest
 
 from kdbench.cli.console import Terminal
 from kdbench.cli.main import main
+from kdbench.cli.options import RESULTS
 from kdbench.inputs.streams import filtered
 from kdbench.inputs.visible import visible
+from kdbench.store.store import Store
 from tests.cli.support import TINY_GRID, kdbench, tiny_grid
+from tests.report.fabricate import expansion_of, fabricate
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\r\x08"
 
@@ -50,6 +53,9 @@ def test_labels_titles_and_descriptions(tmp_path, monkeypatch, command):
         words = ["list", "grids", "--plugin", plugin]
     else:
         words = [command, "--grid", grid, *(["--dry-run"] if command == "run" else [])]
+    if command == "report":
+        for record in fabricate(expansion_of(str(grid))).values():
+            Store(RESULTS).write(record)
     result = kdbench(*words)
     assert result.code == 0, result.err
     printed = result.out + result.err
