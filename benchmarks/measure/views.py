@@ -30,8 +30,8 @@ def views(folder: Path, selection: list[str]) -> None:
         (folder / f"table.{format}").write_text(kdbench("table", *selection, "--format", format))
     (folder / "table.json").write_text(kdbench("table", *selection, "--json"))
     (folder / "stats.text").write_text(kdbench("stats", *selection))
-    kdbench("report", *selection, "-o", str(folder / "page.html"))
     with contextlib.suppress(UserError):  # no run is finished yet
+        kdbench("report", *selection, "-o", str(folder / "page.html"))
         kdbench("figures", *selection, "-o", str(folder / "figures"))
 
 
