@@ -16,8 +16,8 @@ torch.set_num_threads(1)
 settings.register_profile("kdbench", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("kdbench")
 # What tests find local data and networks to be is of no use to anybody later.
-_CACHE = Path(tempfile.mkdtemp(prefix="kdbench-"))
-kept.cache_folder = lambda: _CACHE
+_CACHE = tempfile.TemporaryDirectory(prefix="kdbench-")
+kept.cache_folder = lambda: Path(_CACHE.name)
 # A test that multiplies without any numerics may come before one that must be deterministic.
 os.environ.setdefault(*CUBLAS_WORKSPACE)
 
