@@ -25,7 +25,10 @@ PLAIN_SECONDS = 30.0
 
 
 class LiveProgress:
-    """An observer: one bar for all epochs that are left, one line for each run in training."""
+    """An observer: one bar for all epochs of the runs, one line for each run in training.
+
+    Epochs that a resumed run has behind it, or that a failed one never reaches, count when that is known.
+    """
 
     def __init__(self, console: Console, epochs: int, registry: Registry, remaining: Remaining):
         self._console = console
@@ -40,6 +43,7 @@ class LiveProgress:
         self._remaining = remaining
         self._total = self._progress.add_task("all epochs", total=epochs, accuracy="")
         self._tasks: dict[str, TaskID] = {}
+        self._reached: dict[str, int] = {}
 
     def __enter__(self) -> LiveProgress:
         self._progress.start()
@@ -60,7 +64,7 @@ class LiveProgress:
         accuracy = f"{epoch.test_top1:.2f} %" if epoch.test_top1 is not None else f"loss {epoch.loss:.3f}"
         self._progress.update(self._tasks[run.id], completed=epoch.epoch, accuracy=accuracy)
         self._remaining.epoch_ended(run, epoch.epoch)
-        self._progress.update(self._total, advance=1, accuracy=self._remaining.said() or "")
+        self._reach(run, epoch.epoch)
 
     @hookimpl
     def kdbench_run_ended(self, run: Run, record: Record) -> None:
@@ -68,7 +72,14 @@ class LiveProgress:
         if task is not None:
             self._progress.remove_task(task)
         self._remaining.run_ended(run)
+        self._reach(run, run.recipe.epochs)
         self._console.print(_with_remaining(ending(title(run, self._registry), record), self._remaining))
+
+    def _reach(self, run: Run, epoch: int) -> None:
+        """Move the bar of all epochs by what is new of a run's."""
+        self._reached[run.id] = epoch
+        said = self._remaining.said() or ""
+        self._progress.update(self._total, completed=sum(self._reached.values()), accuracy=said)
 
 
 class PlainProgress:

@@ -22,6 +22,7 @@ from kdbench.execution.side_by_side import measured_workers
 from kdbench.execution.staleness import read_sources
 from kdbench.execution.trainer import Trainer
 from kdbench.inputs.errors import UserError
+from kdbench.inputs.wording import counted
 from kdbench.losses import backend
 from kdbench.registry import Registry
 from kdbench.run import Run
@@ -125,7 +126,7 @@ class _Execution:
                 if ended:
                     continue
                 if holders:
-                    sentence = f"waiting for {', '.join(holders)} to train or leave {len(left)} runs"
+                    sentence = f"waiting for {', '.join(holders)} to train or leave {counted(len(left), 'run')}"
                     if sentence != told:
                         self._say(sentence)
                         told = sentence

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tabulate import tabulate
 
 from kdbench.gate.compare import Compared, Comparison
+from kdbench.inputs.wording import counted
 from kdbench.report.words import signed, spread
 
 
@@ -19,7 +20,7 @@ def text(comparison: Comparison, alpha: float) -> str:
     lines += [f"A → B: {comparison.surroundings}"] if comparison.surroundings else []
     lines.append(
         f"last epoch's accuracy, %, mean ± sample std (n); t intervals at {100 * (1 - alpha):g} %; separated: zero is "
-        f"excluded after Holm's correction for {len(comparison.cells)} comparisons"
+        f"excluded after Holm's correction for {counted(len(comparison.cells), 'comparison')}"
     )
     return "\n".join(lines)
 

@@ -15,6 +15,7 @@ from kdbench.execution.plan import Plan, make_plan
 from kdbench.execution.staleness import Present
 from kdbench.gate.baseline import Baseline, CellKey, cell_key
 from kdbench.inputs.errors import UserError
+from kdbench.inputs.wording import counted
 from kdbench.registry import Registry
 from kdbench.store.store import Store
 
@@ -89,7 +90,7 @@ def refuse_stale(bench: Bench) -> None:
     if stale:
         run_id, why = next(iter(stale.items()))
         raise UserError(
-            f"{bench.store.root} holds {len(stale)} results that are stale, such as {run_id} ({why}); give an empty "
+            f"{bench.store.root} holds {counted(len(stale), 'stale result')}, such as {run_id} ({why}); give an empty "
             "--results folder or `kdbench run --rerun stale` to train them anew, or --no-run to judge them as they are."
         )
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from kdbench.gate.difference import Difference, Sides, difference
 from kdbench.gate.noise import SharedNoise, shared_noise
+from kdbench.inputs.wording import counted
 from kdbench.report.power import seeds_needed
 from kdbench.report.statistics import Estimate, holm, t_cdf, t_quantile
 from kdbench.report.words import seeds_in_words
@@ -103,7 +104,8 @@ def _tested(change: Difference, estimate: Estimate, margin: float, alpha: float,
     p_regressed = _p_regressed(estimate, margin)
     p_pass = 1 - p_regressed
     reach = t_quantile(1 - alpha, estimate.freedom) * estimate.error
-    said = f"{change.mean:+.2f} points over {change.n} {'paired' if change.kind == 'paired' else 'unpaired'} seeds"
+    pairing = f"{'paired' if change.kind == 'paired' else 'unpaired'} seed"
+    said = f"{change.mean:+.2f} points over {counted(change.n, pairing)}"
     outcome: Outcome = "regressed" if alarm else "pass" if p_pass <= alpha else "cannot tell"
     needed = None
     if outcome == "cannot tell":

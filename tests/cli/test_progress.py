@@ -1,0 +1,38 @@
+"""The bar of all epochs, which is full when nothing is left."""
+
+import io
+
+from rich.console import Console
+
+from kdbench.cli.progress import LiveProgress
+from kdbench.cli.remaining import Remaining
+from kdbench.plugins import load_plugins
+from kdbench.store.records import Epoch
+from tests.report.fabricate import record
+from tests.training.support import runs
+
+
+def test_epochs_of_before_and_those_never_reached_count():
+    """A run of four epochs that goes on behind the second, and one of four that fails before its first ends."""
+    registry, out = load_plugins(), io.StringIO()
+    resumed, failing = (
+        run.model_copy(update={"recipe": run.recipe.model_copy(update={"epochs": 4})}) for run in runs("student", "kd")
+    )
+    console = Console(file=out, force_terminal=True, width=80)
+    with LiveProgress(console, 8, registry, Remaining({}, {})) as progress:
+        for run in (resumed, failing):
+            progress.kdbench_run_started(run)
+        drawn = []
+        for epoch in (3, 4):
+            told = Epoch(epoch=epoch, lr=0.1, loss=1.0, terms={}, test_top1=50.0, test_loss=1.0)
+            progress.kdbench_epoch_ended(resumed, told)
+            drawn.append(_bar(progress))
+        progress.kdbench_run_ended(failing, record(failing, registry))
+        drawn.append(_bar(progress))
+    assert drawn == ["3/8", "4/8", "8/8"]
+
+
+def _bar(progress: LiveProgress) -> str:
+    console = Console(file=io.StringIO(), width=80)
+    console.print(progress._progress.make_tasks_table([progress._progress.tasks[0]]))
+    return console.file.getvalue().split()[-1]
