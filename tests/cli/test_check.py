@@ -98,7 +98,7 @@ def test_stale_runs_are_2_unless_only_read(folder):
     stale = next(iter(store.find().records.values()))
     store.write(stale.model_copy(update={"basis": stale.basis.model_copy(update={"numeric_version": 0})}))
     result = kdbench("check", "--baseline", folder / "b.json", "--results", folder / "now")
-    assert result.code == 2 and f"stale, such as {stale.id} (kdbench computes differently since" in result.err
+    assert result.code == 2 and f"1 stale result, such as {stale.id} (kdbench computes differently since" in result.err
     read = check(folder)
     assert read.code == 0 and "warning: 1 result is stale: 1 because kdbench computes differently since" in read.err
     assert f"({stale.id}): judged as they are." in read.err
