@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -225,8 +226,12 @@ def test_a_pipe_is_no_image_and_is_not_waited_for(folder: Path) -> None:
 
 
 def test_a_file_that_may_not_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def denied(path: Path, *_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied", str(path))
+    opened = Path.open
+
+    def denied(path: Path, *how: Any, **named: Any) -> Any:
+        if path.suffix == ".png":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *how, **named)
 
     monkeypatch.setattr(Path, "open", denied)
     refused(folder, r"train/ant/00.png cannot be read \(Permission denied\)")

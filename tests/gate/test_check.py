@@ -123,7 +123,9 @@ def test_runs_of_other_code_are_refused_before_training(tmp_path, cells, baselin
     run = cells.cells[0].runs[0]
     old = present_basis(run).model_copy(update={"sources": {"kdbench_methods.student": "0" * 64}})
     Store(tmp_path / "before").write(record(run, 90.0, basis=old))
-    with pytest.raises(UserError, match=f"1 stale result, such as {run.id} .code has changed: .*kdbench_methods.student"):
+    with pytest.raises(
+        UserError, match=f"1 stale result, such as {run.id} .code has changed: .*kdbench_methods.student"
+    ):
         refuse_stale(bench(baseline, tmp_path / "before"))
     refuse_stale(bench(baseline, tmp_path / "empty"))
 
