@@ -38,10 +38,15 @@ def wrn(depth: int, widening: int, num_classes: int) -> StagedModel:
         for before, width, stride in zip(widths[:-1], widths[1:], (1, 2, 2), strict=True)
     ]
     neck = nn.Sequential(nn.BatchNorm2d(widths[-1]), nn.ReLU(inplace=True))
-    model = StagedModel(conv(3, 16), stages, Head(neck, nn.Linear(widths[-1], num_classes)))
+    model = StagedModel(conv(3, 16), stages, Head(neck, nn.Linear(widths[-1], num_classes)), norms_behind)
     init_convolutions(model)
     nn.init.zeros_(model.head.classifier.bias)
     return model
+
+
+def norms_behind(model: StagedModel) -> list[nn.Module]:
+    """The batch norm that each stage's end passes next, before a ReLU: the next stage's first, then the neck's."""
+    return [*(stage[0].bn1 for stage in model.stages[1:]), model.head.neck[0]]
 
 
 ZOO_KEYS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast, get_args
@@ -134,13 +134,23 @@ class StagedModel(nn.Module):
 
     `model(x)` gives logits, `model.outputs(x)` every feature a method may tap, and `model.branch(after=l)` a fresh
     auxiliary classifier for the map that stage l ends with (1-based).
+
+    Where a family's stages end before the batch norm and the ReLU that their maps pass next, `norms_behind` gives those
+    norms of a network (or of its branch), one a stage.
     """
 
-    def __init__(self, stem: nn.Module, stages: Iterable[nn.Module], head: Head):
+    def __init__(
+        self,
+        stem: nn.Module,
+        stages: Iterable[nn.Module],
+        head: Head,
+        norms_behind: Callable[[StagedModel], Sequence[nn.Module]] | None = None,
+    ):
         super().__init__()
         self.stem = stem
         self.stages = nn.ModuleList(stages)
         self.head = head
+        self.norms_behind = norms_behind
         self.rebuild: Callable[[], StagedModel] | None = None
 
     def outputs(self, x: Tensor) -> Outputs:
@@ -169,7 +179,7 @@ class StagedModel(nn.Module):
         if self.rebuild is None:
             raise ValueError("this network was not built through an Architecture, so it cannot grow a branch")
         fresh = self.rebuild()
-        return StagedModel(nn.Identity(), fresh.stages[after:], fresh.head)
+        return StagedModel(nn.Identity(), fresh.stages[after:], fresh.head, self.norms_behind)
 
     def __deepcopy__(self, memo: dict[int, object]) -> StagedModel:
         # Only the modules are copied: `rebuild` is a recipe, not a state.
