@@ -6,6 +6,7 @@ from kdbench_methods.at import AT
 from kdbench_methods.byot import BYOT
 from kdbench_methods.cc import CC
 from kdbench_methods.crd import CRD
+from kdbench_methods.dist import DIST
 from kdbench_methods.dkd import DKD
 from kdbench_methods.dks import DKS
 from kdbench_methods.dskd import DSKD
@@ -16,6 +17,7 @@ from kdbench_methods.ka import KA
 from kdbench_methods.ka_dtd import KADTD
 from kdbench_methods.kd import KD
 from kdbench_methods.kd_weighted import WeightedKD
+from kdbench_methods.lskd import LSKD
 from kdbench_methods.mtkd_ssr import MTKDSSR
 from kdbench_methods.nst import NST
 from kdbench_methods.pkt import PKT
@@ -33,4 +35,5 @@ def kdbench_methods() -> list[type[Method]]:
     table1 = [Student, KD, FitNet, AT, VID, DSN, BYOT, DKS, DSKD]
     neighbours = [WeightedKD, KA, DTD, KADTD, MTKDSSR]
     field = [SP, RKD, PKT, NST, CC, DKD, CRD, ReviewKD, SemCKD, SimKD]
-    return [*table1, *neighbours, *field]
+    recent = [DIST, LSKD]
+    return [*table1, *neighbours, *field, *recent]

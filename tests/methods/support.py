@@ -1,5 +1,6 @@
 """Methods on pairs of tiny networks with random float64 features, and how their terms and gradients are judged."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -36,6 +37,35 @@ def case(
     built = build_method(method, *pair, seed=seed, **params)
     ours, theirs = (random_outputs(net, batch=batch, seed=seed + 100 * n) for n, net in enumerate(pair))
     return built, *declared(built, ours, theirs, random_batch(batch=batch, epoch=epoch, seed=seed))
+
+
+def waves(*shape: int, phase: float) -> Tensor:
+    """Numbers between -3 and 3 in float64 that anybody can make again, 3·sin(phase·(n + 1)) for n = 0, 1, …"""
+    return (3 * torch.sin(phase * torch.arange(1, math.prod(shape) + 1, dtype=torch.float64))).reshape(shape)
+
+
+def pinned(method: type[Method], *, epoch: int = 1, **params: object) -> tuple[Method, Outputs, Outputs, Batch]:
+    """As `case`, with features and weights from `waves`: what the numbers of authors' own code are kept for."""
+    built, student, teacher, batch = case(method, epoch=epoch, **params)
+
+    def filled(outputs: Outputs, phase: float) -> Outputs:
+        return mapped(outputs, lambda x: waves(*x.shape, phase=phase).requires_grad_(x.requires_grad))
+
+    with torch.no_grad():
+        for parameter in built.parameters():
+            parameter.copy_(waves(*parameter.shape, phase=0.3) / 10)
+        batch.labels.copy_(torch.arange(len(batch.labels)) * 3 % 5)
+    return built, filled(student, 0.7), filled(teacher, 1.1), batch
+
+
+def prints(method: Method, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, float]:
+    """Σ weight × term, and of its gradient with respect to the student's features and the method's weights the length
+    and the product with `waves`: what tells whether two implementations compute the same.
+    """
+    total = weighted_sum(method, method.terms(student, teacher, batch))
+    gradients = torch.autograd.grad(total, [*leaves(student), *method.parameters()], allow_unused=True)
+    flat = torch.cat([gradient.flatten() for gradient in gradients if gradient is not None])
+    return {"total": total.item(), "length": flat.norm().item(), "product": (flat @ waves(len(flat), phase=0.9)).item()}
 
 
 def replaced(outputs: Outputs, **values: Tensor | tuple[Tensor, ...]) -> Outputs:

@@ -1,4 +1,4 @@
-"""What must hold for every method of Table 1 and its relatives, whatever the numbers."""
+"""What must hold for every method of Table 1, its relatives and the recent ones on logits, whatever the numbers."""
 
 from functools import cache
 
@@ -12,6 +12,7 @@ from kdbench.checks.recorder import NotedBatch, NotedOutputs
 from kdbench.method import Batch
 from kdbench_methods.at import AT
 from kdbench_methods.byot import BYOT
+from kdbench_methods.dist import DIST
 from kdbench_methods.dks import DKS
 from kdbench_methods.dskd import DSKD
 from kdbench_methods.dsn import DSN
@@ -20,6 +21,7 @@ from kdbench_methods.fitnet import FitNet
 from kdbench_methods.ka import KA
 from kdbench_methods.ka_dtd import KADTD
 from kdbench_methods.kd import KD
+from kdbench_methods.lskd import LSKD
 from kdbench_methods.mtkd_ssr import MTKDSSR
 from kdbench_methods.student import Student
 from kdbench_methods.vid import VID
@@ -48,6 +50,8 @@ VARIANTS = {
     "mtkd_ssr": (MTKDSSR, {}),
     "mtkd_ssr spatial": (MTKDSSR, {"scd": "spatial", "crd": "last", "teacher_heads": "final"}),
     "mtkd_ssr crd": (MTKDSSR, {"srd": False, "scd": "off"}),
+    "dist": (DIST, {}),
+    "lskd": (LSKD, {}),
     "dskd": (DSKD, {}),
     "dskd none": (DSKD, {"blocks": ()}),
     "dskd attached": (DSKD, {"detach_weights": False, "feature_tap": "embedding"}),
@@ -142,6 +146,7 @@ def test_the_order_of_the_batch_does_not_matter(variant, order, seed):
         ("dtd", {"kd"}),
         ("dtd cwsm", {"kd"}),
         ("ka_dtd", {"kd"}),
+        ("lskd", {"kd"}),
         ("dskd", {"kd_last"}),
     ],
 )
