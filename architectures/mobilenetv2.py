@@ -33,6 +33,11 @@ class InvertedResidual(nn.Module):
         )
         self.residual = stride == 1 and in_channels == out_channels
 
+    @property
+    def last_norm(self) -> nn.Module:
+        """The linear convolution's, behind which no ReLU comes."""
+        return self.conv[-1]
+
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] → [B, C', H/s, W/s], of either sign."""
         return x + self.conv(x) if self.residual else self.conv(x)

@@ -5,10 +5,11 @@ from functools import partial
 from torch import Tensor, nn
 
 from kdbench.model import Architecture, Head, StagedModel
+from kdbench.stage_end import EndsInReLU
 from kdbench_architectures.layers import conv, conv_bn, conv_bn_relu, init_convolutions, relu_, zoo_stages
 
 
-class BasicBlock(nn.Module):
+class BasicBlock(EndsInReLU):
     """Two 3×3 convolutions around an identity; a 1×1 convolution replaces it where the sizes differ."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int):
@@ -20,10 +21,15 @@ class BasicBlock(nn.Module):
         same = stride == 1 and in_channels == out_channels
         self.shortcut = nn.Identity() if same else conv_bn(in_channels, out_channels, 1, stride)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] → [B, C', H/s, W/s], after the ReLU."""
-        residual = self.bn2(self.conv2(relu_(self.bn1(self.conv1(x)))))
-        return relu_(residual + self.shortcut(x))
+    @property
+    def last_norm(self) -> nn.BatchNorm2d:
+        """The residual's."""
+        return self.bn2
+
+    def preactivation(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, C', H/s, W/s], before the ReLU."""
+        residual: Tensor = self.bn2(self.conv2(relu_(self.bn1(self.conv1(x)))))
+        return residual + self.shortcut(x)
 
 
 def resnet(depth: int, widths: tuple[int, int, int, int], num_classes: int) -> StagedModel:

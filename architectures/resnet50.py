@@ -3,10 +3,11 @@
 from torch import Tensor, nn
 
 from kdbench.model import Architecture, Head, StagedModel
+from kdbench.stage_end import EndsInReLU
 from kdbench_architectures.layers import conv, conv_bn, conv_bn_relu, init_convolutions, relu_, zoo_stages
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(EndsInReLU):
     """1×1, 3×3 and 1×1 convolutions around a shortcut; the middle one is a quarter as wide as the output."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int):
@@ -21,11 +22,17 @@ class Bottleneck(nn.Module):
         same = stride == 1 and in_channels == out_channels
         self.shortcut = nn.Identity() if same else conv_bn(in_channels, out_channels, 1, stride)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] → [B, C', H/s, W/s], after the ReLU."""
+    @property
+    def last_norm(self) -> nn.BatchNorm2d:
+        """The residual's."""
+        return self.bn3
+
+    def preactivation(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, C', H/s, W/s], before the ReLU."""
         residual = relu_(self.bn1(self.conv1(x)))
         residual = relu_(self.bn2(self.conv2(residual)))
-        return relu_(self.bn3(self.conv3(residual)) + self.shortcut(x))
+        residual = self.bn3(self.conv3(residual))
+        return residual + self.shortcut(x)
 
 
 def resnet50(num_classes: int) -> StagedModel:

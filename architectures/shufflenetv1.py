@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdbench.model import Architecture, Head, StagedModel
+from kdbench.stage_end import EndsInReLU
 from kdbench_architectures.layers import conv, conv_bn_relu, relu_, zoo_stages
 
 GROUPS = 3
@@ -15,7 +16,7 @@ def shuffle(x: Tensor, groups: int) -> Tensor:
     return x.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)
 
 
-class Unit(nn.Module):
+class Unit(EndsInReLU):
     """Grouped 1×1, depthwise 3×3 and grouped 1×1 convolution; a strided unit appends its result to its pooled input."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, groups_in: int):
@@ -31,14 +32,19 @@ class Unit(nn.Module):
         self.conv3 = conv(width, computed, 1, groups=GROUPS)
         self.bn3 = nn.BatchNorm2d(computed)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] → [B, C', H/s, W/s], after the ReLU."""
+    @property
+    def last_norm(self) -> nn.BatchNorm2d | None:
+        """The computed channels', which are all but in a strided unit."""
+        return self.bn3 if self.stride == 1 else None
+
+    def preactivation(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, C', H/s, W/s], before the ReLU."""
         y = relu_(self.bn1(self.conv1(x)))
         y = relu_(self.bn2(self.conv2(shuffle(y, self.groups_in))))
         y = self.bn3(self.conv3(y))
         if self.stride == 1:
-            return relu_(y + x)
-        return relu_(torch.cat([y, F.avg_pool2d(x, 3, 2, padding=1)], dim=1))
+            return y + x
+        return torch.cat([y, F.avg_pool2d(x, 3, 2, padding=1)], dim=1)
 
 
 def shufflenet_v1(num_classes: int) -> StagedModel:

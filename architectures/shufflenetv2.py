@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from kdbench.model import Architecture, Head, StagedModel
+from kdbench.stage_end import EndsInReLU
 from kdbench_architectures.layers import conv, conv_bn_relu, relu_, zoo_stages
 
 
@@ -12,8 +13,11 @@ def interleave(left: Tensor, right: Tensor) -> Tensor:
     return torch.stack((left, right), dim=2).flatten(1, 2)
 
 
-class Unit(nn.Module):
-    """Half of the channels pass, the others go through 1×1, depthwise 3×3 and 1×1 convolution."""
+class Unit(EndsInReLU):
+    """Half of the channels pass, the others go through 1×1, depthwise 3×3 and 1×1 convolution.
+
+    Only the latter pass the last ReLU: the former come out of one, which a second leaves as they are.
+    """
 
     def __init__(self, channels: int):
         super().__init__()
@@ -27,10 +31,18 @@ class Unit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] → the same size, after the ReLU."""
+        left, right = self._halves(x)
+        return interleave(left, relu_(right))
+
+    def preactivation(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] → the same size, before the ReLU."""
+        return interleave(*self._halves(x))
+
+    def _halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
         left, right = x.chunk(2, dim=1)
         right = relu_(self.bn1(self.conv1(right)))
         right = self.bn2(self.conv2(right))
-        return interleave(left, relu_(self.bn3(self.conv3(right))))
+        return left, self.bn3(self.conv3(right))
 
 
 class DownUnit(nn.Module):

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from kdbench.inputs.errors import UserError
     from kdbench.method import Batch, Build, Method, MethodParams, Needs, param
     from kdbench.model import Architecture, Head, Outputs, Shapes, StagedModel
+    from kdbench.stage_end import EndsInReLU
 
 __all__ = [
     "Architecture",
     "Batch",
     "Build",
+    "EndsInReLU",
     "Head",
     "Method",
     "MethodParams",
@@ -37,6 +39,7 @@ _HOMES = {
     "kdbench.hookspecs": ("hookimpl",),
     "kdbench.method": ("Batch", "Build", "Method", "MethodParams", "Needs", "param"),
     "kdbench.model": ("Architecture", "Head", "Outputs", "Shapes", "StagedModel"),
+    "kdbench.stage_end": ("EndsInReLU",),
 }
 
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from kdbench.inputs.errors import UserError
+from kdbench.stage_end import before_and_after_relu, last_norm, normalised
 
-Feature = Literal["logits", "stages", "final_map", "embedding"]
+Feature = Literal["logits", "stages", "final_map", "embedding", "preactivations"]
 FEATURES: tuple[Feature, ...] = get_args(Feature)
 
 
@@ -57,6 +58,15 @@ class Outputs:
         ReLU.
         """
         return cast("tuple[Tensor, ...]", self._get("stages"))
+
+    @property
+    def preactivations(self) -> tuple[Tensor, ...]:
+        """Maps before the ReLU that ends each stage, each of the size of its map in `stages` [B, C, H, W].
+
+        In a WRN the ReLU and its batch norm come behind the stage's end, so these are what that norm makes of it; in
+        training by the batch's statistics. In a MobileNetV2, whose blocks end without a ReLU, they are `stages` itself.
+        """
+        return cast("tuple[Tensor, ...]", self._get("preactivations"))
 
     @property
     def final_map(self) -> Tensor:
@@ -153,15 +163,39 @@ class StagedModel(nn.Module):
         self.norms_behind = norms_behind
         self.rebuild: Callable[[], StagedModel] | None = None
 
-    def outputs(self, x: Tensor) -> Outputs:
-        """Features of images [B, 3, H, W] (of a stage map where the model is a branch)."""
+    def outputs(self, x: Tensor, preactivations: bool = False) -> Outputs:
+        """Features of images [B, 3, H, W] (of a stage map where the model is a branch).
+
+        `preactivations` are among them only if asked for: they alone cost something.
+        """
         x = self.stem(x)
-        ends = []
+        ends, before = [], []
         for stage in self.stages:
-            x = stage(x)
+            if preactivations:
+                ahead, x = before_and_after_relu(stage, x)
+                before.append(ahead)
+            else:
+                x = stage(x)
             ends.append(x)
         final_map, embedding, logits = self.head(x)
-        return Outputs(logits=logits, stages=tuple(ends), final_map=final_map, embedding=embedding)
+        features: dict[str, Any] = {"preactivations": self._normalised(before)} if preactivations else {}
+        return Outputs(logits=logits, stages=tuple(ends), final_map=final_map, embedding=embedding, **features)
+
+    def _normalised(self, before: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Maps before a ReLU, from what the stages say is one."""
+        if self.norms_behind is None:
+            return tuple(before)
+        return tuple(normalised(norm, x) for norm, x in zip(self.norms_behind(self), before, strict=True))
+
+    @property
+    def preactivation_norms(self) -> tuple[nn.BatchNorm2d | None, ...]:
+        """The batch norm that each of `preactivations` comes from, up to a sum with a shortcut.
+
+        None where none gives all of a map's channels, as in ShuffleNetV2, which joins two halves.
+        """
+        if self.norms_behind is None:
+            return tuple(last_norm(stage) for stage in self.stages)
+        return tuple(last_norm(norm) for norm in self.norms_behind(self))
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [B, K] of images [B, 3, H, W]."""

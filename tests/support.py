@@ -81,6 +81,7 @@ def random_outputs(
         stages=tuple(leaf(*stage) for stage in shapes.stages),
         final_map=leaf(*shapes.final_map),
         embedding=leaf(shapes.embedding),
+        preactivations=tuple(leaf(*stage) for stage in shapes.stages),
     )
 
 

@@ -14,12 +14,12 @@ from torch.utils.data import Dataset as TorchDataset
 from kdbench.data.batches import Batches
 from kdbench.data.dataset import Dataset
 from kdbench.method import Batch
-from kdbench.model import FEATURES, Outputs, StagedModel, place
+from kdbench.model import Outputs, place
 from kdbench.recipe import Recipe
 from kdbench.registry import Registry
 from kdbench.run import Run, Teacher
 from kdbench.training.concurrency import make_step
-from kdbench.training.member import FrozenTeacher, Member
+from kdbench.training.member import FrozenTeacher, Member, teacher_outputs
 from kdbench.training.numerics import numerics
 from kdbench.training.step import Lockstep, Step
 
@@ -71,7 +71,7 @@ class PlainLoop:
         self._member = setting.member(method, 0, teacher, "fp32")
         for module in (self._member.network, self._member.method):
             module.to(memory_format=torch.contiguous_format)
-        self._teacher: StagedModel | None = teacher.network if self._member.needs.teacher else None
+        self._teacher = teacher if self._member.needs.teacher else None
         self._device = setting.device
         self._batches = _forever(_loader(setting))
         recipe = self._member.run.recipe
@@ -90,12 +90,13 @@ class PlainLoop:
         images, labels, index = (part.to(self._device, non_blocking=True) for part in next(self._batches))
         drawn = {} if member.generator is None else {"generator": member.generator}
         batch = Batch(labels, index=index, epoch=torch.ones((), device=self._device), **drawn)
-        with torch.no_grad():
-            targets = self._teacher.outputs(images).only(FEATURES, "teacher") if self._teacher else None
+        targets = Outputs()
+        if self._teacher:
+            targets = teacher_outputs(self._teacher, images, torch.float32, member.needs.teacher)
         member.reseed(1, 0)
         terms = member.method.terms(
             member.outputs(images),
-            targets.only(member.needs.teacher, "teacher") if targets else Outputs(),
+            targets,
             batch.only(member.needs.batch),
         )
         total = torch.stack([weight * terms[name] for name, weight in member.weights.items()]).sum()

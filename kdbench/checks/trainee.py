@@ -83,7 +83,9 @@ class Trainee:
         vars(self.member.method)["terms"] = lambda *handed: cast(Terms, watched())(*handed)
         if "student" in self._change:
             outputs = self.member.network.outputs
-            vars(self.member.network)["outputs"] = lambda images: self._change["student"](outputs(images))
+            vars(self.member.network)["outputs"] = lambda images, **asked: self._change["student"](
+                outputs(images, **asked)
+            )
 
     def step(
         self,

@@ -103,7 +103,7 @@ def _steps(run: Run, registry: Registry, dataset: Dataset, images: int) -> bool:
         teacher = _untrained(run, registry, dataset)
         pre_stage = _pre_stage(run.pre_stage, registry, dataset, teacher) if run.pre_stage else None
         member = Member(run, registry, dataset, teacher, pre_stage, CPU)
-        targets = teacher_outputs(teacher, inputs, run.recipe.autocast) if teacher else None
+        targets = teacher_outputs(teacher, inputs, run.recipe.autocast, member.needs.teacher) if teacher else None
         member.step(inputs, targets, batch, 1, 0)
         return member.fault() is None
     except Exception:

@@ -42,9 +42,11 @@ def diagnose(
         batches = eval_batches(part, dataset.mean, dataset.std, EVAL_BATCH, device)
         for (images, labels), index in zip(batches, torch.split(positions, EVAL_BATCH), strict=True):
             outputs = member.outputs(images)
-            targets = teacher_outputs(teacher, images, member.run.recipe.autocast) if teacher else Outputs()
+            targets = Outputs()
+            if teacher:
+                targets = teacher_outputs(teacher, images, member.run.recipe.autocast, member.needs.teacher)
             batch = Batch(labels, index=index.to(device))
-            values = member.method.diagnose(outputs, targets.only(member.needs.teacher, "teacher"), batch)
+            values = member.method.diagnose(outputs, targets, batch)
             for name, value in values.items():
                 found.setdefault(name, []).append(value.cpu())
     finally:

@@ -153,6 +153,69 @@ def test_nothing_overwrites_a_tapped_map(name):
         assert torch.equal(outputs.stages[after - 1], seen[after - 1])
 
 
+@pytest.mark.parametrize("name", SMALL)
+def test_preactivations_are_the_maps_before_the_last_relu(name):
+    model = seeded(name).train()
+    # Norms that tell their batch from their running statistics.
+    passed: dict[nn.Module, Tensor] = {}
+    for norm in model.norms_behind(model) if model.norms_behind else ():
+        norm.register_forward_hook(lambda norm, inputs, output: passed.update({norm: output.clone()}))
+    outputs = model.outputs(torch.randn(2, 3, 16, 16), preactivations=True)
+    family = ARCHITECTURES[name].family
+    for before, end in zip(outputs.preactivations, outputs.stages, strict=True):
+        assert before.shape == end.shape and (before < 0).any()
+        if family not in ("wrn", "mobilenet"):
+            assert torch.equal(before.relu(), end)
+    if family == "mobilenet":
+        assert all(map(torch.equal, outputs.preactivations, outputs.stages))
+    if family == "wrn":
+        torch.testing.assert_close(list(outputs.preactivations), list(passed.values()))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_asking_for_preactivations_changes_nothing_else(name):
+    images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    found = []
+    for asked in (False, True):
+        model = seeded(name).train()
+        outputs = model.outputs(images, preactivations=asked)
+        found.append([outputs.logits, *outputs.stages, outputs.final_map, *model.state_dict().values()])
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_branchs_preactivations(name):
+    model = seeded(name).eval()
+    outputs = model.outputs(torch.randn(2, 3, 16, 16), preactivations=True)
+    branch = model.branch(after=1).eval()
+    branch.load_state_dict({**model.stages[1:].state_dict(prefix="stages."), **model.head.state_dict(prefix="head.")})
+    ahead = branch.outputs(outputs.stages[0], preactivations=True).preactivations
+    if ARCHITECTURES[name].family == "wrn":
+        # A WRN's branch begins with the norm behind the stage that it follows.
+        assert len(branch.norms_behind(branch)) == len(branch.stages)
+    torch.testing.assert_close(ahead, outputs.preactivations[1:])
+
+
+@pytest.mark.parametrize(
+    ("name", "norms"),
+    {
+        "resnet8": ["stages.0.0.bn2", "stages.1.0.bn2", "stages.2.0.bn2"],
+        "ResNet50": ["stages.0.2.bn3", "stages.1.3.bn3", "stages.2.5.bn3", "stages.3.2.bn3"],
+        "wrn_16_1": ["stages.1.0.bn1", "stages.2.0.bn1", "head.neck.0"],
+        "vgg13": ["stages.0.1.4", "stages.1.1.4", "stages.2.1.4", "stages.3.1.4"],
+        "MobileNetV2": ["stages.0.1.1.conv.7", "stages.1.0.2.conv.7", "stages.2.1.2.conv.7", "stages.3.1.0.conv.7"],
+        "ShuffleV1": ["stages.0.3.bn3", "stages.1.7.bn3", "stages.2.3.bn3"],
+        "ShuffleV2": [None, None, None],
+    }.items(),
+)
+def test_norms_of_the_preactivations(name, norms):
+    model = on_meta(name)
+    modules = dict(model.named_modules())
+    assert all(
+        norm is (modules[path] if path else None) for norm, path in zip(model.preactivation_norms, norms, strict=True)
+    )
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_branches_continue_every_stage(name):
     model, shapes = on_meta(name, 10), ARCHITECTURES[name].shapes(10, 32)

@@ -114,6 +114,28 @@ class WithHeads(Good):
         self.head = build.pre_stage.head
 
 
+class BeforeReLU(Good):
+    """A method that reads the maps before the ReLU, and the norms that they come from."""
+
+    name = "before_relu"
+    needs = Needs(
+        student=("logits", "embedding", "preactivations"),
+        teacher=("logits", "embedding", "preactivations"),
+        batch=("generator",),
+    )
+
+    def setup(self, build):
+        super().setup(build)
+        assert all(isinstance(norm, nn.BatchNorm2d) for norm in build.teacher.preactivation_norms)
+
+    def hint(self, ours, theirs, batch):
+        return super().hint(ours, theirs, batch) + self.deepest
+
+    def terms(self, student, teacher, batch):
+        self.deepest = (student.preactivations[-1].mean() - teacher.preactivations[-1].mean()).square()
+        return super().terms(student, teacher, batch)
+
+
 # decline
 
 
@@ -713,4 +735,4 @@ class BrokenPreStage(WithHeads):
 
 @kdbench.hookimpl
 def kdbench_methods():
-    return [Good, TeacherFree, WithHeads, *BROKEN]
+    return [Good, TeacherFree, WithHeads, BeforeReLU, *BROKEN]

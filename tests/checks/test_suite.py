@@ -44,7 +44,7 @@ def test_every_check_has_a_broken_method():
     assert {method.expected for method in BROKEN.values()} == set(CHECKS)
 
 
-@pytest.mark.parametrize("name", ["good", "teacher_free", "with_heads"])
+@pytest.mark.parametrize("name", ["good", "teacher_free", "with_heads", "before_relu"])
 def test_a_good_method_passes(suite, name):
     assert not failed(suite.verify(name))
 
