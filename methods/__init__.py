@@ -19,6 +19,8 @@ from kdbench_methods.kd import KD
 from kdbench_methods.kd_weighted import WeightedKD
 from kdbench_methods.lskd import LSKD
 from kdbench_methods.mtkd_ssr import MTKDSSR
+from kdbench_methods.nkd import NKD
+from kdbench_methods.normkd import NormKD
 from kdbench_methods.nst import NST
 from kdbench_methods.pkt import PKT
 from kdbench_methods.reviewkd import ReviewKD
@@ -27,7 +29,9 @@ from kdbench_methods.semckd import SemCKD
 from kdbench_methods.simkd import SimKD
 from kdbench_methods.sp import SP
 from kdbench_methods.student import Student
+from kdbench_methods.ttm import TTM
 from kdbench_methods.vid import VID
+from kdbench_methods.wttm import WTTM
 
 
 @hookimpl
@@ -35,5 +39,5 @@ def kdbench_methods() -> list[type[Method]]:
     table1 = [Student, KD, FitNet, AT, VID, DSN, BYOT, DKS, DSKD]
     neighbours = [WeightedKD, KA, DTD, KADTD, MTKDSSR]
     field = [SP, RKD, PKT, NST, CC, DKD, CRD, ReviewKD, SemCKD, SimKD]
-    recent = [DIST, LSKD]
+    recent = [DIST, LSKD, TTM, WTTM, NKD, NormKD]
     return [*table1, *neighbours, *field, *recent]

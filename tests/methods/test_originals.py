@@ -4,6 +4,10 @@ import pytest
 
 from kdbench_methods.dist import DIST
 from kdbench_methods.lskd import LSKD
+from kdbench_methods.nkd import NKD
+from kdbench_methods.normkd import NormKD
+from kdbench_methods.ttm import TTM
+from kdbench_methods.wttm import WTTM
 from tests.methods.support import pinned, prints
 
 #: Method, parameters, epoch: total, the gradient's length and its product with waves.
@@ -12,6 +16,14 @@ NUMBERS = [
     (DIST, {"tau": 1.0}, 1, (6.82748333941, 0.704795574804, -0.04028313378)),
     (LSKD, {}, 1, (6.59592578615, 0.512675604589, -0.375327125529)),
     (LSKD, {"tau": 3.0, "alpha": 1.0}, 1, (0.975260609754, 0.0755078722549, -0.0154315194523)),
+    (TTM, {}, 1, (63.7962989143, 10.9399664206, 4.02534192164)),
+    (TTM, {"gamma": 0.5, "beta": 3.0}, 1, (7.49930175577, 1.12462713131, 0.312780907413)),
+    (WTTM, {}, 1, (19.0198985521, 3.17052495575, 0.826618053012)),
+    (WTTM, {"gamma": 0.5, "beta": 3.0}, 1, (11.0902237514, 1.73122417387, 0.336211812899)),
+    (NKD, {}, 1, (52.0734606121, 2.18225167761, 0.179866697032)),
+    (NKD, {"tau": 1.0, "gamma": 1.5}, 1, (6.56613035939, 0.840402858926, 0.155985934018)),
+    (NormKD, {}, 1, (3.97978291795, 0.294788978122, -0.328100779249)),
+    (NormKD, {"t_norm": 1.5}, 1, (3.82550615355, 0.295611763856, -0.340564485187)),
 ]
 
 

@@ -23,8 +23,12 @@ from kdbench_methods.ka_dtd import KADTD
 from kdbench_methods.kd import KD
 from kdbench_methods.lskd import LSKD
 from kdbench_methods.mtkd_ssr import MTKDSSR
+from kdbench_methods.nkd import NKD
+from kdbench_methods.normkd import NormKD
 from kdbench_methods.student import Student
+from kdbench_methods.ttm import TTM
 from kdbench_methods.vid import VID
+from kdbench_methods.wttm import WTTM
 from tests.methods.support import approx, leaves, mapped, weighted_sum
 from tests.support import STUDENT, TEACHER, build_method, declared, random_batch, random_outputs
 
@@ -52,6 +56,10 @@ VARIANTS = {
     "mtkd_ssr crd": (MTKDSSR, {"srd": False, "scd": "off"}),
     "dist": (DIST, {}),
     "lskd": (LSKD, {}),
+    "ttm": (TTM, {}),
+    "wttm": (WTTM, {}),
+    "nkd": (NKD, {}),
+    "normkd": (NormKD, {}),
     "dskd": (DSKD, {}),
     "dskd none": (DSKD, {"blocks": ()}),
     "dskd attached": (DSKD, {"detach_weights": False, "feature_tap": "embedding"}),
@@ -147,6 +155,7 @@ def test_the_order_of_the_batch_does_not_matter(variant, order, seed):
         ("dtd cwsm", {"kd"}),
         ("ka_dtd", {"kd"}),
         ("lskd", {"kd"}),
+        ("normkd", {"kd"}),
         ("dskd", {"kd_last"}),
     ],
 )
