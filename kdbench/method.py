@@ -7,7 +7,7 @@ and its loss terms by name. The harness sums them under one convention, total = 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import torch
@@ -121,7 +121,8 @@ class Build:
     """What a method may build its modules from.
 
     `student` is the run's own network (take branches from it, do not keep it); `train_labels` [N] int64 are the
-    training set's labels in index order; batches have `batch_size` samples, the last of an epoch maybe fewer.
+    training set's labels in index order; batches have `batch_size` samples, the last of an epoch maybe fewer; the run
+    has `epochs` of them, which a schedule over `batch.epoch` may end with.
     `teacher` and `teacher_shapes` exist for methods that need a teacher, `pre_stage` for those that declare one.
     """
 
@@ -132,6 +133,7 @@ class Build:
     _teacher: StagedModel | None = None
     _teacher_shapes: Shapes | None = None
     _pre_stage: Method | None = None
+    epochs: int = field(kw_only=True)
 
     @property
     def num_classes(self) -> int:

@@ -42,6 +42,7 @@ def build_method(
     input_size: int = 8,
     train_size: int = 40,
     batch_size: int = 6,
+    epochs: int = 10,
     seed: int = 0,
     **params: object,
 ) -> Method:
@@ -53,7 +54,12 @@ def build_method(
     labels = torch.arange(train_size) % num_classes
     pre_stage = None
     if (stage := method.pre_stage(values)) and teacher and shapes and network:
-        pre_stage = stage[0](stage[1], Build(network, shapes, labels, batch_size)).double().eval().requires_grad_(False)
+        pre_stage = (
+            stage[0](stage[1], Build(network, shapes, labels, batch_size, epochs=epochs))
+            .double()
+            .eval()
+            .requires_grad_(False)
+        )
     build = Build(
         student.build(num_classes),
         student.shapes(num_classes, input_size),
@@ -62,6 +68,7 @@ def build_method(
         network,
         shapes,
         pre_stage,
+        epochs=epochs,
     )
     return method(values, build).double()
 

@@ -75,7 +75,8 @@ class TeacherShelf:
         method_class, params = method_of(run, self._registry)
         labels, batch_size = self._dataset.train.labels.clone(), run.recipe.batch_size
         # As `Member` builds it for training: the network it sees as its student is the teacher.
-        build = Build(teacher.network, teacher.shapes, labels, batch_size, teacher.network, teacher.shapes)
+        of_teacher = teacher.network, teacher.shapes
+        build = Build(*of_teacher, labels, batch_size, *of_teacher, epochs=run.recipe.epochs)
         method = method_class(params, build)
         self._restore(method, run)
         return place(method, self._device).eval().requires_grad_(False)

@@ -93,6 +93,7 @@ class Member:
             teacher.network if teacher else None,
             teacher.shapes if teacher else None,
             pre_stage,
+            epochs=run.recipe.epochs,
         )
         with seeded("modules", self.method_class.name, run.seed):
             method = self.method_class(params, build)

@@ -91,7 +91,7 @@ def test_negatives_are_uniform_over_other_classes():
     labels = torch.tensor([0] * 3 + [2] * 9 + [1] * 2 + [2] * 1 + [4] * 5)
     shapes = STUDENT.shapes(CLASSES, 8), TEACHER.shapes(CLASSES, 8)
     networks = STUDENT.build(CLASSES), TEACHER.build(CLASSES)
-    method = CRD(CRD.Params(), Build(networks[0], shapes[0], labels, 6, networks[1], shapes[1]))
+    method = CRD(CRD.Params(), Build(networks[0], shapes[0], labels, 6, networks[1], shapes[1], epochs=1))
     assert method.negatives == len(labels) - 10
     method.negatives = 5000  # more draws for the statistic
     batch = random_batch(batch=6)

@@ -127,8 +127,8 @@ def test_the_teachers_heads_are_frozen_and_no_part_of_the_method():
 def test_the_teachers_heads_move_with_the_method_and_are_copies():
     shapes = TEACHER.shapes(5, 8)
     network, labels = TEACHER.build(5), torch.arange(40) % 5
-    heads = TeacherHeads(TeacherHeads.Params(), Build(network, shapes, labels, 6))
-    build = Build(STUDENT.build(5), STUDENT.shapes(5, 8), labels, 6, network, shapes, heads)
+    heads = TeacherHeads(TeacherHeads.Params(), Build(network, shapes, labels, 6, epochs=1))
+    build = Build(STUDENT.build(5), STUDENT.shapes(5, 8), labels, 6, network, shapes, heads, epochs=1)
     method = MTKDSSR(MTKDSSR.Params(), build).double()
     assert {p.dtype for p in method.teacher_heads.module.parameters()} == {torch.float64}
     assert {p.dtype for p in heads.parameters()} == {torch.float32}
