@@ -111,8 +111,6 @@ def _train(bench: Bench, device: str, workers: int, plugins: list[Path], importe
         workers=workers,
         command=command_line(),
         plugin_files=tuple(plugins),
-        dataset_spec=bench.expansion.grid.dataset,
-        data_dir=bench.data.data_dir,
         imported=imported,
     )
     say = Terminal(stderr=True)

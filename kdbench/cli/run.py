@@ -85,8 +85,6 @@ def run(
         checkpoint_seconds=checkpoint_seconds,
         command=command_line(),
         plugin_files=session.plugin_files,
-        dataset_spec=session.expansion.grid.dataset,
-        data_dir=session.data.data_dir,
         imported=session.imported,
         keep_final=keep_final,
         lanes=lanes,

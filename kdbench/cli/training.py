@@ -18,6 +18,7 @@ from kdbench.cli.terminal import screen_width, tell
 from kdbench.data.dataset import Dataset
 from kdbench.data.told import told
 from kdbench.environment.device import describe_device
+from kdbench.execution.birth import expect_workers
 from kdbench.execution.deadline import Deadline
 from kdbench.execution.footprint import Footprint
 from kdbench.execution.interrupt import FailureLimit, StopSignal
@@ -60,6 +61,8 @@ def train_grid(
         data_sha256 = session.data.loaded.checksum
     plan = _sound_plan(session, data_sha256, rerun, keep, say)
     say.print(situation(plan))
+    if len(plan.to_train) > 1 and (how.workers or torch.get_num_threads()) > 1:
+        expect_workers()
     stop, limit, summary = StopSignal(), FailureLimit(max_failures), Summary()
 
     def stop_requested() -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 
@@ -109,8 +109,13 @@ class _Execution:
         }
         self._over: set[str] = set()
         self._summary = Summary()
+        self._pool = WorkerPool(store, registry, dataset, options, stop_requested)
 
     def run(self) -> Summary:
+        with self._pool:
+            return self._run()
+
+    def _run(self) -> Summary:
         summary, told = self._summary, ""
         try:
             while True:
@@ -190,20 +195,16 @@ class _Execution:
         finally:
             torch.set_num_threads(cores)
         if side_by_side:
-            with self._pool(min(workers, len(side_by_side))) as pool:
-                records += pool.train(side_by_side, self._claim, self._claims.release)
+            records += self._pool.train(side_by_side, workers, self._claim, self._claims.release)
         return records
-
-    def _pool(self, workers: int) -> WorkerPool:
-        options = replace(self._options, data_sha256=self._dataset.checksum)
-        return WorkerPool(self._store, self._registry, options, workers, self._stop_requested)
 
     def _measured_workers(self, jobs: list[Job]) -> int:
         def rate(job: Job, count: int) -> float:
             if count == 1:
                 self._say("measuring how many cohorts to train side by side, once for this device (or give --workers)")
-            with self._pool(count) as pool:
-                return pool.pace(job)
+            # Of its own, so that the device's memory is free again.
+            with WorkerPool(self._store, self._registry, self._dataset, self._options, self._stop_requested) as pool:
+                return pool.pace(job, count)
 
         footprint = Footprint(self._registry, self._dataset.info)
         return measured_workers(jobs, self._options.device, footprint, rate) if jobs else 1

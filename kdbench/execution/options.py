@@ -17,7 +17,6 @@ CHECKPOINT_SECONDS = 120.0
 class Options:
     """How to execute, none of which changes a result on a CPU.
 
-    `data_sha256` is the checksum of the data that the plan was made for, which workers compare with what they load.
     `workers` is the number of processes that train cohorts side by side; 0 is all cores on a CPU, and on a GPU as many
     as are measured to be best. `lanes` is the number of streams that the members of a cohort share on a GPU; 0 is as
     many as are measured to be best. `deterministic` makes a GPU's results bit-exact.
@@ -28,9 +27,6 @@ class Options:
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     command: str = ""
     plugin_files: tuple[Path, ...] = ()
-    dataset_spec: str = ""
-    data_dir: Path | None = None
-    data_sha256: str | None = None
     imported: dict[str, Path] = field(default_factory=dict)
     keep_final: bool = False
     lanes: int = 0

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
+import pickle
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnContext
 from types import TracebackType
 from typing import Any
-from unittest.mock import patch
 
-from kdbench.execution.interrupt import held_back
+from kdbench.data.dataset import Dataset
+from kdbench.execution import birth
 from kdbench.execution.jobs import Job
 from kdbench.execution.options import Options
 from kdbench.execution.worker import GO, STOP, Message, Order, work
@@ -30,16 +28,21 @@ POLL_SECONDS = 0.1
 
 
 class WorkerPool:
-    """Processes that each train one cohort at a time. Their events reach the observers of this process."""
+    """Processes that each train one cohort at a time. Their events reach the observers of this process.
+
+    They are started when there is something for them to do, and stay until the context is left.
+    """
 
     def __init__(
-        self, store: Store, registry: Registry, options: Options, workers: int, stop_requested: Callable[[], bool]
+        self,
+        store: Store,
+        registry: Registry,
+        dataset: Dataset,
+        options: Options,
+        stop_requested: Callable[[], bool],
     ):
-        # A forked torch may hang in its thread pools, so workers start afresh.
-        self._context = multiprocessing.get_context("spawn")
-        self._given = store, options
+        self._given = store, options, dataset
         self._registry = registry
-        self._most = workers
         self._stop_requested = stop_requested
         self._stopping = False
         self._team: list[_Worker] = []
@@ -60,16 +63,21 @@ class WorkerPool:
                 worker.process.join()
 
     def train(
-        self, jobs: list[Job], claim: Callable[[Job], list[Run]], release: Callable[[Iterable[str]], None]
+        self,
+        jobs: list[Job],
+        workers: int,
+        claim: Callable[[Job], list[Run]],
+        release: Callable[[Iterable[str]], None],
     ) -> list[Record]:
-        """Train what can be claimed of the jobs, each claimed when a worker is free for it and released at its end.
+        """Train what can be claimed of the jobs, so many at a time, each claimed when a worker is free for it and
+        released at its end.
 
         Raises `Interrupted` after a stop, once every worker has written its state, and `UserError` where a worker died.
         """
         waiting, records = list(jobs), list[Record]()
         busy: dict[_Worker, list[Run]] = {}
         while busy or (waiting and not self._stopping):
-            while waiting and len(busy) < self._most and not self._stopping:
+            while waiting and len(busy) < workers and not self._stopping:
                 job = waiting.pop(0)
                 if runs := claim(job):
                     idle = (worker for worker in self._team if worker not in busy and worker.process.is_alive())
@@ -87,12 +95,12 @@ class WorkerPool:
             raise Interrupted
         return records
 
-    def pace(self, job: Job) -> float:
-        """Training steps a second of all workers together, each with a copy of the job's cohort; 0 where one cannot.
+    def pace(self, job: Job, workers: int) -> float:
+        """Training steps a second of so many workers together, each with a copy of the job's cohort; 0 if one cannot.
 
         Nothing of them is kept. Raises `Interrupted` after a stop.
         """
-        while len(self._team) < self._most:
+        while len(self._team) < workers:
             self._hire()
         preparing, running = set(self._team), set(self._team)
         for worker in running:
@@ -116,7 +124,7 @@ class WorkerPool:
 
     def _hire(self) -> _Worker:
         try:
-            worker = _Worker(self._context, *self._given)
+            worker = _Worker(*self._given)
         except OSError as error:
             raise UserError(
                 f"worker process {len(self._team) + 1} cannot be started ({error.strerror or error}); run again with "
@@ -156,16 +164,15 @@ class WorkerPool:
 class _Worker:
     """The parent's end of a worker process."""
 
-    def __init__(self, context: SpawnContext, store: Store, options: Options):
+    def __init__(self, store: Store, options: Options, dataset: Dataset):
+        context = birth.context()
         self.pipe: Connection
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=work, args=(theirs, store, options))
-        # A new interpreter would first of all import from the working folder, whatever lies there.
-        with patch.dict(os.environ, {"PYTHONSAFEPATH": "1"}):
-            # It would let go of signals if it were started together with the process.
-            resource_tracker.ensure_running()
-            with held_back():
-                self.process.start()
+        # As bytes: torch would send tensors through shared memory, of which a container may have none to speak of.
+        data = pickle.dumps(dataset)
+        self.process = context.Process(target=work, args=(theirs, store, options, data, dict(os.environ)))
+        with birth.quiet_birth():
+            self.process.start()
         # From here on the worker's end is its own, and closed when it ends.
         theirs.close()
 

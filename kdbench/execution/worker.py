@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import pickle
 import queue
 import signal
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Literal
@@ -60,18 +62,23 @@ class Message:
     value: Any = None
 
 
-def work(pipe: Connection, store: Store, options: Options) -> None:
-    """The life of a worker: orders until it is asked to stop, or its parent is gone."""
+def work(pipe: Connection, store: Store, options: Options, dataset: bytes, environment: Mapping[str, str]) -> None:
+    """The life of a worker: orders until it is asked to stop, or its parent is gone.
+
+    `dataset` is the pickled data set, `environment` its parent's variables: a server may have been started with others.
+    """
+    os.environ.clear()
+    os.environ.update(environment)
     # Signals may reach the whole process group; the parent decides when workers stop.
     for number in StopSignal.SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     # What the file system cannot do the parent has said.
     logging.getLogger(files.__name__).setLevel(logging.ERROR)
     with filtered(), quiet_libraries():
-        _work(pipe, store, options)
+        _work(pipe, store, options, dataset)
 
 
-def _work(pipe: Connection, store: Store, options: Options) -> None:
+def _work(pipe: Connection, store: Store, options: Options, dataset: bytes) -> None:
     orders, stop = queue.SimpleQueue[Any](), threading.Event()
     threading.Thread(target=_listen, args=(pipe, orders, stop), daemon=True).start()
 
@@ -82,7 +89,13 @@ def _work(pipe: Connection, store: Store, options: Options) -> None:
 
     try:
         torch.set_num_threads(1)
-        trainer = _trainer(store, options, stop.is_set, lambda hook, **event: say("event", (hook, event)))
+        registry = load_plugins(options.plugin_files)
+        read_sources(registry)
+
+        def emit(hook: str, **event: Any) -> None:
+            say("event", (hook, event))
+
+        trainer = Trainer(store, registry, pickle.loads(dataset), options, stop_requested=stop.is_set, emit=emit)
         while (order := orders.get()) is not STOP:
             if stop.is_set():
                 raise Interrupted
@@ -97,18 +110,6 @@ def _work(pipe: Connection, store: Store, options: Options) -> None:
         say("failed", error)
     except Exception:
         say("failed", traceback.format_exc())
-
-
-def _trainer(store: Store, options: Options, stop: Callable[[], bool], emit: Callable[..., None]) -> Trainer:
-    registry = load_plugins(options.plugin_files)
-    read_sources(registry)
-    dataset = registry.dataset(options.dataset_spec).load(options.data_dir)
-    if options.data_sha256 not in (None, dataset.checksum):
-        raise UserError(
-            f"data set '{options.dataset_spec}' is not what it was when this command began; what is finished is kept, "
-            "run again."
-        )
-    return Trainer(store, registry, dataset, options, stop_requested=stop, emit=emit)
 
 
 def _listen(pipe: Connection, orders: queue.SimpleQueue[Any], stop: threading.Event) -> None:

@@ -59,7 +59,6 @@ class Gate:
             workers=workers,
             command=f"pytest {self._request.node.nodeid}",
             plugin_files=tuple(plugins),
-            dataset_spec=bench.expansion.grid.dataset,
         )
         train(bench, bench.plan, how)
         report = check(bench, margin=margin, alpha=alpha)

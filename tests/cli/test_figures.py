@@ -65,7 +65,7 @@ def kept(tmp_path_factory):
     source = registry.dataset(chosen.dataset)
     expansion = Expansion(chosen, registry, source.info(None))
     plan = make_plan((run for cell in expansion.cells for run in cell.runs), store, Present(registry))
-    how = Options(device=torch.device("cpu"), workers=1, dataset_spec=chosen.dataset, keep_final=True)
+    how = Options(device=torch.device("cpu"), workers=1, keep_final=True)
     summary = execute(plan, store, registry, source.load(None), how)
     assert summary.count("done") == 3
     return store, {record.run.method: record for record in summary.records}

@@ -6,12 +6,11 @@ import shutil
 
 import pytest
 
-from kdbench.execution import local, trainer, worker
+from kdbench.execution import local, trainer
 from kdbench.execution.local import execute
 from kdbench.execution.options import Options
 from kdbench.execution.plan import make_plan
 from kdbench.execution.staleness import Present
-from kdbench.inputs.errors import UserError
 from kdbench.plugins import load_plugins
 from kdbench.store.claims import Claims
 from kdbench.store.records import Failure
@@ -149,17 +148,3 @@ def test_a_run_that_is_brought_further_while_its_cohort_is_put_together_misses_n
     assert {name: outcome(record) for name, record in ended.items()} == {
         name: outcome(record) for name, record in expected.items()
     }
-
-
-def test_a_worker_that_finds_other_data_than_were_planned_trains_nothing(tmp_path, monkeypatch):
-    """What lies there when the worker loads it is `digits`, and the plan was made for noise."""
-
-    def in_this_process(store, registry, options, workers, stop):
-        return worker._trainer(store, options, stop, registry.notify)
-
-    monkeypatch.setattr(local, "WorkerPool", in_this_process)
-    registry, store, options = load_plugins(), Store(tmp_path), Options(CPU, workers=2, dataset_spec="digits")
-    plan = make_plan(runs("student") + runs("student", seed=1), store, Present(registry))
-    with pytest.raises(UserError, match="data set 'digits' is not what it was when this command began"):
-        execute(plan, store, registry, noise_dataset(), options)
-    assert not list(store.records.glob("*"))

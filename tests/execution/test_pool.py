@@ -42,21 +42,20 @@ def jobs(registry, *seeds, **recipe):
     return [Job([run], 1) for cell in cells for run in cell.runs]
 
 
-def pool(folder, registry, workers):
-    options = Options(torch.device("cpu"), dataset_spec="digits")
-    return WorkerPool(Store(folder), registry, options, workers, lambda: False)
+def pool(folder, registry):
+    return WorkerPool(Store(folder), registry, Digits().load(None), Options(torch.device("cpu")), lambda: False)
 
 
 def test_an_idle_worker_that_is_killed_is_replaced_and_none_imports_what_lies_about(tmp_path, registry, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("signal", "random", "torch", "kdbench_file_mine"):
         Path(f"{name}.py").write_text("open('executed', 'w')\nraise SystemExit\n")
-    with pool(tmp_path, registry, 2) as workers:
-        assert len(workers.train(jobs(registry, 0, 1), **ALL)) == 2
+    with pool(tmp_path, registry) as workers:
+        assert len(workers.train(jobs(registry, 0, 1), 2, **ALL)) == 2
         idle, _ = multiprocessing.active_children()
         idle.kill()
         idle.join()
-        assert len(workers.train(jobs(registry, 2, 3), **ALL)) == 2
+        assert len(workers.train(jobs(registry, 2, 3), 2, **ALL)) == 2
     assert not Path("executed").exists() and "PYTHONSAFEPATH" not in os.environ
     assert not multiprocessing.active_children()
 
@@ -77,6 +76,6 @@ class KillsAWorker:
     ("number", "said"), [(signal.SIGKILL, "want of memory"), (signal.SIGABRT, "ended with signal 6")]
 )
 def test_a_worker_that_dies_in_training_is_a_sentence(tmp_path, registry, number, said):
-    with pytest.raises(UserError, match=said), pool(tmp_path, KillsAWorker(number), 1) as workers:
-        workers.train(jobs(registry, 0, epochs=100_000), **ALL)
+    with pytest.raises(UserError, match=said), pool(tmp_path, KillsAWorker(number)) as workers:
+        workers.train(jobs(registry, 0, epochs=100_000), 1, **ALL)
     assert not multiprocessing.active_children()

@@ -87,22 +87,22 @@ def job(*methods, registry):
 
 
 def pool(folder, registry, stop=lambda: False):
-    return WorkerPool(Store(folder), registry, Options(CPU, dataset_spec="digits"), 2, stop)
+    return WorkerPool(Store(folder), registry, Digits().load(None), Options(CPU), stop)
 
 
 def test_workers_train_copies_of_a_cohort_and_keep_nothing(tmp_path):
     registry = load_plugins()
     with pool(tmp_path / "results", registry) as workers:
-        assert 0 < workers.pace(job("student", registry=registry)) < math.inf
+        assert 0 < workers.pace(job("student", registry=registry), 2) < math.inf
         # Its teacher was not trained.
-        assert workers.pace(job("kd", registry=registry)) == 0
+        assert workers.pace(job("kd", registry=registry), 2) == 0
     assert not list((tmp_path / "results").rglob("*"))
 
 
 def test_a_stop_is_heard_while_measuring(tmp_path):
     registry = load_plugins()
     with pool(tmp_path / "results", registry, stop=lambda: True) as workers, pytest.raises(Interrupted):
-        workers.pace(job("student", registry=registry))
+        workers.pace(job("student", registry=registry), 2)
 
 
 @needs_gpu
