@@ -13,10 +13,13 @@ from kdbench_methods.dskd import DSKD
 from kdbench_methods.dsn import DSN
 from kdbench_methods.dtd import DTD
 from kdbench_methods.fitnet import FitNet
+from kdbench_methods.ft import FT
+from kdbench_methods.ickd import ICKD
 from kdbench_methods.ka import KA
 from kdbench_methods.ka_dtd import KADTD
 from kdbench_methods.kd import KD
 from kdbench_methods.kd_weighted import WeightedKD
+from kdbench_methods.kdsvd import KDSVD
 from kdbench_methods.lskd import LSKD
 from kdbench_methods.mtkd_ssr import MTKDSSR
 from kdbench_methods.nkd import NKD
@@ -28,6 +31,7 @@ from kdbench_methods.rkd import RKD
 from kdbench_methods.semckd import SemCKD
 from kdbench_methods.simkd import SimKD
 from kdbench_methods.sp import SP
+from kdbench_methods.srrl import SRRL
 from kdbench_methods.student import Student
 from kdbench_methods.ttm import TTM
 from kdbench_methods.vid import VID
@@ -39,5 +43,6 @@ def kdbench_methods() -> list[type[Method]]:
     table1 = [Student, KD, FitNet, AT, VID, DSN, BYOT, DKS, DSKD]
     neighbours = [WeightedKD, KA, DTD, KADTD, MTKDSSR]
     field = [SP, RKD, PKT, NST, CC, DKD, CRD, ReviewKD, SemCKD, SimKD]
+    features = [KDSVD, FT, SRRL, ICKD]
     recent = [DIST, LSKD, TTM, WTTM, NKD, NormKD]
-    return [*table1, *neighbours, *field, *recent]
+    return [*table1, *neighbours, *field, *features, *recent]

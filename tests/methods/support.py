@@ -44,9 +44,15 @@ def waves(*shape: int, phase: float) -> Tensor:
     return (3 * torch.sin(phase * torch.arange(1, math.prod(shape) + 1, dtype=torch.float64))).reshape(shape)
 
 
-def pinned(method: type[Method], *, epoch: int = 1, **params: object) -> tuple[Method, Outputs, Outputs, Batch]:
+def pinned(
+    method: type[Method],
+    pair: tuple[Architecture, Architecture] = PAIRS["deeper student"],
+    *,
+    epoch: int = 1,
+    **params: object,
+) -> tuple[Method, Outputs, Outputs, Batch]:
     """As `case`, with features and weights from `waves`: what the numbers of authors' own code are kept for."""
-    built, student, teacher, batch = case(method, epoch=epoch, **params)
+    built, student, teacher, batch = case(method, pair, epoch=epoch, **params)
 
     def filled(outputs: Outputs, phase: float) -> Outputs:
         return mapped(outputs, lambda x: waves(*x.shape, phase=phase).requires_grad_(x.requires_grad))

@@ -1,4 +1,4 @@
-"""What must hold for every method of Table 1, its relatives and the recent ones on logits, whatever the numbers."""
+"""What must hold for every method of Table 1, its relatives and others on features and logits, whatever the numbers."""
 
 from functools import cache
 
@@ -18,6 +18,8 @@ from kdbench_methods.dskd import DSKD
 from kdbench_methods.dsn import DSN
 from kdbench_methods.dtd import DTD
 from kdbench_methods.fitnet import FitNet
+from kdbench_methods.ft import FT
+from kdbench_methods.ickd import ICKD
 from kdbench_methods.ka import KA
 from kdbench_methods.ka_dtd import KADTD
 from kdbench_methods.kd import KD
@@ -25,6 +27,7 @@ from kdbench_methods.lskd import LSKD
 from kdbench_methods.mtkd_ssr import MTKDSSR
 from kdbench_methods.nkd import NKD
 from kdbench_methods.normkd import NormKD
+from kdbench_methods.srrl import SRRL
 from kdbench_methods.student import Student
 from kdbench_methods.ttm import TTM
 from kdbench_methods.vid import VID
@@ -65,6 +68,11 @@ VARIANTS = {
     "dskd attached": (DSKD, {"detach_weights": False, "feature_tap": "embedding"}),
     "dskd per batch": (DSKD, {"weights_per": "batch", "feature_tap": "last_stage", "projector": "conv1x1"}),
     "dskd bilinear": (DSKD, {"resize": "bilinear"}),
+    "ft": (FT, {}),
+    "ft whole": (FT, {"factor": "whole"}),
+    "srrl": (SRRL, {}),
+    "srrl embedding": (SRRL, {"connect": "embedding"}),
+    "ickd": (ICKD, {}),
 }
 TEACHER_FREE = {"student", "dsn", "dsn decaying", "byot", "byot norm", "dks", "mtkd_ssr crd"}
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
