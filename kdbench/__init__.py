@@ -7,6 +7,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, data_root, make_dataset
+    from kdbench.data.split import Split
     from kdbench.factory import create_model, list_models
     from kdbench.hookspecs import hookimpl
     from kdbench.inputs.errors import UserError
@@ -18,6 +20,9 @@ __all__ = [
     "Architecture",
     "Batch",
     "Build",
+    "Dataset",
+    "DatasetInfo",
+    "DatasetSource",
     "EndsInReLU",
     "Head",
     "Method",
@@ -25,15 +30,20 @@ __all__ = [
     "Needs",
     "Outputs",
     "Shapes",
+    "Split",
     "StagedModel",
     "UserError",
     "create_model",
+    "data_root",
     "hookimpl",
     "list_models",
+    "make_dataset",
     "param",
 ]
 
 _HOMES = {
+    "kdbench.data.dataset": ("Dataset", "DatasetInfo", "DatasetSource", "data_root", "make_dataset"),
+    "kdbench.data.split": ("Split",),
     "kdbench.inputs.errors": ("UserError",),
     "kdbench.factory": ("create_model", "list_models"),
     "kdbench.hookspecs": ("hookimpl",),
