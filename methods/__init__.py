@@ -2,6 +2,7 @@
 
 from kdbench.hookspecs import hookimpl
 from kdbench.method import Method
+from kdbench_methods.ab import AB
 from kdbench_methods.at import AT
 from kdbench_methods.byot import BYOT
 from kdbench_methods.cc import CC
@@ -25,6 +26,7 @@ from kdbench_methods.mtkd_ssr import MTKDSSR
 from kdbench_methods.nkd import NKD
 from kdbench_methods.normkd import NormKD
 from kdbench_methods.nst import NST
+from kdbench_methods.ofd import OFD
 from kdbench_methods.pkt import PKT
 from kdbench_methods.reviewkd import ReviewKD
 from kdbench_methods.rkd import RKD
@@ -43,6 +45,6 @@ def kdbench_methods() -> list[type[Method]]:
     table1 = [Student, KD, FitNet, AT, VID, DSN, BYOT, DKS, DSKD]
     neighbours = [WeightedKD, KA, DTD, KADTD, MTKDSSR]
     field = [SP, RKD, PKT, NST, CC, DKD, CRD, ReviewKD, SemCKD, SimKD]
-    features = [KDSVD, FT, SRRL, ICKD]
+    features = [KDSVD, AB, FT, OFD, SRRL, ICKD]
     recent = [DIST, LSKD, TTM, WTTM, NKD, NormKD]
     return [*table1, *neighbours, *field, *features, *recent]

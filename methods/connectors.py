@@ -1,6 +1,7 @@
-"""Modules that bring a student's map to the channels of a teacher's."""
+"""What methods share that compare connected maps stage by stage."""
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 def connector(channels: int, target_channels: int) -> nn.Sequential:
@@ -8,3 +9,8 @@ def connector(channels: int, target_channels: int) -> nn.Sequential:
     convolution = nn.Conv2d(channels, target_channels, 1, bias=False)
     nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
     return nn.Sequential(convolution, nn.BatchNorm2d(target_channels))
+
+
+def halving_sum(distances: list[Tensor]) -> Tensor:
+    """Σ_l 2^(l−L)·d_l of scalars, shallow to deep: the deepest counts whole, each other half of the next."""
+    return torch.stack([distance / 2**ahead for ahead, distance in enumerate(reversed(distances))]).sum()

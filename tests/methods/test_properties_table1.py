@@ -10,6 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from kdbench.checks.recorder import NotedBatch, NotedOutputs
 from kdbench.method import Batch
+from kdbench_methods.ab import AB
 from kdbench_methods.at import AT
 from kdbench_methods.byot import BYOT
 from kdbench_methods.dist import DIST
@@ -27,6 +28,7 @@ from kdbench_methods.lskd import LSKD
 from kdbench_methods.mtkd_ssr import MTKDSSR
 from kdbench_methods.nkd import NKD
 from kdbench_methods.normkd import NormKD
+from kdbench_methods.ofd import OFD
 from kdbench_methods.srrl import SRRL
 from kdbench_methods.student import Student
 from kdbench_methods.ttm import TTM
@@ -68,6 +70,8 @@ VARIANTS = {
     "dskd attached": (DSKD, {"detach_weights": False, "feature_tap": "embedding"}),
     "dskd per batch": (DSKD, {"weights_per": "batch", "feature_tap": "last_stage", "projector": "conv1x1"}),
     "dskd bilinear": (DSKD, {"resize": "bilinear"}),
+    "ab": (AB, {}),
+    "ofd": (OFD, {}),
     "ft": (FT, {}),
     "ft whole": (FT, {"factor": "whole"}),
     "srrl": (SRRL, {}),

@@ -1,0 +1,52 @@
+"""What methods share whose feature loss only initialises the student."""
+
+import math
+
+from torch import Tensor
+
+from kdbench.method import Batch, Build, Method, MethodParams, param
+from kdbench.model import Outputs
+from kdbench_methods.kd import kd_terms
+
+
+class Initialised(Method):
+    """A method that trains the student's features first, and only then the student.
+
+    For the first E₀ epochs L = β·L_feature, from then on L = CE(z_S, y) + α·τ²·KL(p_T^τ ‖ p_S^τ), E₀ the share
+    `initial` of the run's epochs, rounded up. All terms are computed in every epoch, since a step is captured once.
+
+    RepDistiller has an optimizer of its own for the first part, and no classifier in it. Here the second part begins
+    with the first one's momenta, and with a classifier that has decayed.
+    """
+
+    caveat = "initialises within the run, RepDistiller in 30 epochs before it"
+
+    class Params(MethodParams):
+        alpha: float = param(1.0, "weight α of the KD term in the second part", alternatives="0 (RepDistiller)", ge=0)
+        tau: float = param(4.0, "temperature τ", gt=0)
+        beta: float = param(1.0, "weight β of the features' loss in the first part", ge=0)
+        initial: float = param(
+            0.125, "share of the epochs, rounded up to whole ones, that are the first part", gt=0, lt=1
+        )
+
+    params: Params
+
+    @classmethod
+    def caveat_for(cls, params: Params) -> str:
+        return f"+ KD; {cls.caveat}" if params.alpha else cls.caveat
+
+    @classmethod
+    def weights(cls, params: Params) -> dict[str, float]:
+        return {"ce": 1.0, "kd": params.alpha, "feature": params.beta}
+
+    def setup(self, build: Build) -> None:
+        self.initial_epochs = math.ceil(self.params.initial * build.epochs)
+
+    def terms(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
+        first = (batch.epoch <= self.initial_epochs).to(batch.epoch.dtype)
+        later = {name: (1 - first) * term for name, term in kd_terms(student, teacher, batch, self.params.tau).items()}
+        return later | {"feature": first * self.feature(student, teacher)}
+
+    def feature(self, student: Outputs, teacher: Outputs) -> Tensor:
+        """L_feature of a batch, a scalar."""
+        raise NotImplementedError
