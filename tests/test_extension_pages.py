@@ -1,4 +1,4 @@
-"""The pages docs/write-a-network.md and docs/write-a-dataset.md, done: files written, commands run, outputs compared."""
+"""The pages on writing a network and a data set, done: files written, commands run, outputs compared."""
 
 import ast
 import shlex
