@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from kdbench.inputs.errors import UserError
 from kdbench.stage_end import before_and_after_relu, last_norm, normalised
 
-Feature = Literal["logits", "stages", "final_map", "embedding", "preactivations"]
+Feature = Literal["logits", "stages", "final_map", "embedding", "preactivations", "class_maps"]
 FEATURES: tuple[Feature, ...] = get_args(Feature)
 
 
@@ -72,6 +73,11 @@ class Outputs:
     def final_map(self) -> Tensor:
         """The map that enters global pooling, after the last activation, [B, C, H, W]."""
         return cast(Tensor, self._get("final_map"))
+
+    @property
+    def class_maps(self) -> Tensor:
+        """Class scores at each place of `final_map` [B, K, H, W], whose mean over the places is `logits`."""
+        return cast(Tensor, self._get("class_maps"))
 
     @property
     def embedding(self) -> Tensor:
@@ -138,6 +144,10 @@ class Head(nn.Module):
         embedding = spatial_mean(final_map)
         return final_map, embedding, self.classifier(embedding)
 
+    def class_maps(self, final_map: Tensor) -> Tensor:
+        """The classifier at each place, [B, C', H', W'] → [B, K, H', W']."""
+        return F.conv2d(final_map, self.classifier.weight[:, :, None, None], self.classifier.bias)
+
 
 class StagedModel(nn.Module):
     """A classifier made of a stem, stages and a head.
@@ -163,22 +173,26 @@ class StagedModel(nn.Module):
         self.norms_behind = norms_behind
         self.rebuild: Callable[[], StagedModel] | None = None
 
-    def outputs(self, x: Tensor, preactivations: bool = False) -> Outputs:
+    def outputs(self, x: Tensor, asked: Collection[Feature] = ()) -> Outputs:
         """Features of images [B, 3, H, W] (of a stage map where the model is a branch).
 
-        `preactivations` are among them only if asked for: they alone cost something.
+        `preactivations` and `class_maps` are among them only where `asked` names them: they alone cost something.
         """
         x = self.stem(x)
         ends, before = [], []
         for stage in self.stages:
-            if preactivations:
+            if "preactivations" in asked:
                 ahead, x = before_and_after_relu(stage, x)
                 before.append(ahead)
             else:
                 x = stage(x)
             ends.append(x)
         final_map, embedding, logits = self.head(x)
-        features: dict[str, Any] = {"preactivations": self._normalised(before)} if preactivations else {}
+        features: dict[str, Any] = {}
+        if "preactivations" in asked:
+            features["preactivations"] = self._normalised(before)
+        if "class_maps" in asked:
+            features["class_maps"] = self.head.class_maps(final_map)
         return Outputs(logits=logits, stages=tuple(ends), final_map=final_map, embedding=embedding, **features)
 
     def _normalised(self, before: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -7,6 +7,7 @@ from kdbench_methods.at import AT
 from kdbench_methods.byot import BYOT
 from kdbench_methods.cc import CC
 from kdbench_methods.crd import CRD
+from kdbench_methods.ctkd import CTKD
 from kdbench_methods.dist import DIST
 from kdbench_methods.dkd import DKD
 from kdbench_methods.dks import DKS
@@ -30,6 +31,7 @@ from kdbench_methods.ofd import OFD
 from kdbench_methods.pkt import PKT
 from kdbench_methods.reviewkd import ReviewKD
 from kdbench_methods.rkd import RKD
+from kdbench_methods.sdd import SDD
 from kdbench_methods.semckd import SemCKD
 from kdbench_methods.simkd import SimKD
 from kdbench_methods.sp import SP
@@ -46,5 +48,5 @@ def kdbench_methods() -> list[type[Method]]:
     neighbours = [WeightedKD, KA, DTD, KADTD, MTKDSSR]
     field = [SP, RKD, PKT, NST, CC, DKD, CRD, ReviewKD, SemCKD, SimKD]
     features = [KDSVD, AB, FT, OFD, SRRL, ICKD]
-    recent = [DIST, LSKD, TTM, WTTM, NKD, NormKD]
+    recent = [DIST, LSKD, TTM, WTTM, NKD, NormKD, SDD, CTKD]
     return [*table1, *neighbours, *field, *features, *recent]

@@ -88,6 +88,7 @@ def random_outputs(
         stages=tuple(leaf(*stage) for stage in shapes.stages),
         final_map=leaf(*shapes.final_map),
         embedding=leaf(shapes.embedding),
+        class_maps=leaf(num_classes, *shapes.final_map[1:]),
         preactivations=tuple(leaf(*stage) for stage in shapes.stages),
     )
 

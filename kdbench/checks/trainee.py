@@ -83,9 +83,7 @@ class Trainee:
         vars(self.member.method)["terms"] = lambda *handed: cast(Terms, watched())(*handed)
         if "student" in self._change:
             outputs = self.member.network.outputs
-            vars(self.member.network)["outputs"] = lambda images, **asked: self._change["student"](
-                outputs(images, **asked)
-            )
+            vars(self.member.network)["outputs"] = lambda *asked: self._change["student"](outputs(*asked))
 
     def step(
         self,

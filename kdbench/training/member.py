@@ -192,7 +192,7 @@ class Member:
         """The network's features of normalised images [B, 3, H, W], as the method declares them."""
         wanted = torch.is_grad_enabled() and not self.frozen
         with torch.set_grad_enabled(wanted), autocast(images.device, self.run.recipe.autocast):
-            outputs = self.network.outputs(images, preactivations="preactivations" in self.needs.student)
+            outputs = self.network.outputs(images, self.needs.student)
         return outputs.only(self.needs.student, "student")
 
     def end_epoch(self, samples: int) -> dict[str, float]:
@@ -233,5 +233,5 @@ def teacher_outputs(
 ) -> Outputs:
     """The teacher's `features` of a batch, shared by all members of a cohort."""
     with autocast(images.device, dtype):
-        outputs = teacher.network.outputs(images, preactivations="preactivations" in features)
+        outputs = teacher.network.outputs(images, features)
     return outputs.only(features, "teacher")

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from kdbench.model import FEATURES
 from kdbench_architectures import kdbench_architectures
 
 ARCHITECTURES = {architecture.name: architecture for architecture in kdbench_architectures()}
@@ -160,7 +161,7 @@ def test_preactivations_are_the_maps_before_the_last_relu(name):
     passed: dict[nn.Module, Tensor] = {}
     for norm in model.norms_behind(model) if model.norms_behind else ():
         norm.register_forward_hook(lambda norm, inputs, output: passed.update({norm: output.clone()}))
-    outputs = model.outputs(torch.randn(2, 3, 16, 16), preactivations=True)
+    outputs = model.outputs(torch.randn(2, 3, 16, 16), ("preactivations",))
     family = ARCHITECTURES[name].family
     for before, end in zip(outputs.preactivations, outputs.stages, strict=True):
         assert before.shape == end.shape and (before < 0).any()
@@ -173,12 +174,12 @@ def test_preactivations_are_the_maps_before_the_last_relu(name):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_asking_for_preactivations_changes_nothing_else(name):
+def test_asking_for_more_features_changes_nothing_else(name):
     images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     found = []
-    for asked in (False, True):
+    for asked in ((), FEATURES):
         model = seeded(name).train()
-        outputs = model.outputs(images, preactivations=asked)
+        outputs = model.outputs(images, asked)
         found.append([outputs.logits, *outputs.stages, outputs.final_map, *model.state_dict().values()])
     assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
 
@@ -186,10 +187,10 @@ def test_asking_for_preactivations_changes_nothing_else(name):
 @pytest.mark.parametrize("name", SMALL)
 def test_a_branchs_preactivations(name):
     model = seeded(name).eval()
-    outputs = model.outputs(torch.randn(2, 3, 16, 16), preactivations=True)
+    outputs = model.outputs(torch.randn(2, 3, 16, 16), ("preactivations",))
     branch = model.branch(after=1).eval()
     branch.load_state_dict({**model.stages[1:].state_dict(prefix="stages."), **model.head.state_dict(prefix="head.")})
-    ahead = branch.outputs(outputs.stages[0], preactivations=True).preactivations
+    ahead = branch.outputs(outputs.stages[0], ("preactivations",)).preactivations
     if ARCHITECTURES[name].family == "wrn":
         # A WRN's branch begins with the norm behind the stage that it follows.
         assert len(branch.norms_behind(branch)) == len(branch.stages)
@@ -250,6 +251,13 @@ def test_the_seed_alone_decides_the_weights(name):
     first, again, other = (seeded(name, seed).state_dict() for seed in (3, 3, 4))
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert not torch.equal(first["head.classifier.weight"], other["head.classifier.weight"])
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_logits_are_the_means_of_class_maps(name):
+    outputs = seeded(name).eval().outputs(torch.randn(2, 3, 16, 16), ("class_maps",))
+    assert outputs.class_maps.shape[2:] == outputs.final_map.shape[2:]
+    torch.testing.assert_close(outputs.class_maps.mean(dim=(2, 3)), outputs.logits, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", SMALL)

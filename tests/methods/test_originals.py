@@ -2,10 +2,12 @@
 
 import pytest
 
+from kdbench_methods.ctkd import CTKD
 from kdbench_methods.dist import DIST
 from kdbench_methods.lskd import LSKD
 from kdbench_methods.nkd import NKD
 from kdbench_methods.normkd import NormKD
+from kdbench_methods.sdd import SDD
 from kdbench_methods.ttm import TTM
 from kdbench_methods.wttm import WTTM
 from tests.methods.support import pinned, prints
@@ -24,6 +26,9 @@ NUMBERS = [
     (NKD, {"tau": 1.0, "gamma": 1.5}, 1, (6.56613035939, 0.840402858926, 0.155985934018)),
     (NormKD, {}, 1, (3.97978291795, 0.294788978122, -0.328100779249)),
     (NormKD, {"t_norm": 1.5}, 1, (3.82550615355, 0.295611763856, -0.340564485187)),
+    (SDD, {}, 1, (4.17542907441, 0.401913166644, -0.0930945009354)),
+    (SDD, {"finest": 2, "tau": 2.0}, 1, (3.3235830438, 0.35759037394, -0.136540357433)),
+    (CTKD, {}, 10, (3.89918417988, 0.491966954427, 0.0784956400355)),
 ]
 
 

@@ -13,6 +13,7 @@ from kdbench.method import Batch
 from kdbench_methods.ab import AB
 from kdbench_methods.at import AT
 from kdbench_methods.byot import BYOT
+from kdbench_methods.ctkd import CTKD
 from kdbench_methods.dist import DIST
 from kdbench_methods.dks import DKS
 from kdbench_methods.dskd import DSKD
@@ -29,6 +30,7 @@ from kdbench_methods.mtkd_ssr import MTKDSSR
 from kdbench_methods.nkd import NKD
 from kdbench_methods.normkd import NormKD
 from kdbench_methods.ofd import OFD
+from kdbench_methods.sdd import SDD
 from kdbench_methods.srrl import SRRL
 from kdbench_methods.student import Student
 from kdbench_methods.ttm import TTM
@@ -65,6 +67,8 @@ VARIANTS = {
     "wttm": (WTTM, {}),
     "nkd": (NKD, {}),
     "normkd": (NormKD, {}),
+    "sdd": (SDD, {}),
+    "ctkd": (CTKD, {}),
     "dskd": (DSKD, {}),
     "dskd none": (DSKD, {"blocks": ()}),
     "dskd attached": (DSKD, {"detach_weights": False, "feature_tap": "embedding"}),
@@ -168,6 +172,7 @@ def test_the_order_of_the_batch_does_not_matter(variant, order, seed):
         ("ka_dtd", {"kd"}),
         ("lskd", {"kd"}),
         ("normkd", {"kd"}),
+        ("ctkd", {"kd"}),
         ("dskd", {"kd_last"}),
     ],
 )
