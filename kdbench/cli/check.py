@@ -97,8 +97,8 @@ def _train(bench: Bench, device: str, workers: int, plugins: list[Path], importe
     from kdbench.data.told import told
     from kdbench.environment.device import resolve_device
     from kdbench.execution.interrupt import StopSignal
-    from kdbench.execution.local import Summary
     from kdbench.execution.options import Options
+    from kdbench.execution.schedule import Summary
     from kdbench.gate.rerun import refuse_stale, train
     from kdbench.inputs.commands import command_line
 

@@ -46,9 +46,9 @@ def train(
     from kdbench.data.told import told
     from kdbench.environment.device import resolve_device
     from kdbench.execution.interrupt import StopSignal
-    from kdbench.execution.local import execute
     from kdbench.execution.options import Options
     from kdbench.execution.plan import Plan
+    from kdbench.execution.schedule import execute
     from kdbench.execution.staleness import Present
     from kdbench.inputs.commands import command_line
     from kdbench.recipe import load_recipe
@@ -97,8 +97,8 @@ def train(
         tell(f"weights: {store.weights_path(run.id)}")
     else:
         # What was trained here has been told.
-        for other in summary.others:
-            say.print(ending(run.title, other))
+        if record and run.id in summary.others:
+            say.print(ending(run.title, record))
         raise typer.Exit(1)
 
 

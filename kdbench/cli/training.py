@@ -22,9 +22,9 @@ from kdbench.execution.birth import expect_workers
 from kdbench.execution.deadline import Deadline
 from kdbench.execution.footprint import Footprint
 from kdbench.execution.interrupt import FailureLimit, StopSignal
-from kdbench.execution.local import Summary, execute
 from kdbench.execution.options import Options
 from kdbench.execution.plan import Plan
+from kdbench.execution.schedule import Summary, execute
 from kdbench.execution.space import check_room
 from kdbench.execution.teachers import TeacherShelf
 from kdbench.inputs.commands import command_line

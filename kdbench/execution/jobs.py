@@ -13,17 +13,31 @@ from kdbench.run import Run
 from kdbench.store.store import Store
 from kdbench.training.flops import ForwardFlops
 
+#: What others rest on comes first.
+_ORDER = {"teacher": 2, "pre_stage": 1, "student": 0}
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Job:
-    """A cohort and the threads it computes on."""
+    """A cohort and the threads it computes on; `deaths` counts what trained it and came to an end meanwhile."""
 
     runs: list[Run]
     threads: int
+    deaths: int = 0
+
+    @property
+    def role(self) -> str:
+        """The role that its runs share."""
+        return self.runs[0].role
+
+
+def needed_by(run: Run) -> list[Run]:
+    """What a run rests on: the runs that train its teacher and its pre-stage."""
+    return [needed for needed in (run.teacher.trained_by if run.teacher else None, run.pre_stage) if needed]
 
 
 def make_jobs(runs: Iterable[Run], store: Store, device: torch.device, flops: ForwardFlops) -> list[Job]:
-    """Cohorts with the number of threads each computes on, the longest first so that workers end together.
+    """Cohorts with the number of threads each computes on: teachers first, and the longest, so that all end together.
 
     Where cohorts train side by side on a CPU's cores, runs without a teacher, which would share none of its work, are
     jobs of their own, so that no core is left without one.
@@ -36,4 +50,5 @@ def make_jobs(runs: Iterable[Run], store: Store, device: torch.device, flops: Fo
         for cohort in cohorts(group, store):
             alone = device.type == "cpu" and threads == 1 and not cohort[0].teacher
             jobs += [Job(part, threads) for part in ([[run] for run in cohort] if alone else [cohort])]
-    return sorted(jobs, key=lambda job: (job.threads, sum(flops(run.student) for run in job.runs)), reverse=True)
+    work = {job: (_ORDER[job.role], job.threads, sum(flops(run.student) for run in job.runs)) for job in jobs}
+    return sorted(jobs, key=work.__getitem__, reverse=True)

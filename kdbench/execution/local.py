@@ -1,229 +1,146 @@
-"""The local executor: teachers, then pre-stages, then students, cohort after cohort or side by side.
-
-Other processes may work on the same results folder: what they hold is left to them, and taken over if they are gone.
-"""
+"""The executor of one machine: jobs in this process, or side by side in worker processes."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
 
 import torch
 
 from kdbench.data.dataset import Dataset
+from kdbench.execution.executor import Ended
 from kdbench.execution.footprint import Footprint
-from kdbench.execution.jobs import Job, make_jobs
-from kdbench.execution.last_batch import check_last_batch
+from kdbench.execution.jobs import Job
 from kdbench.execution.options import Options
-from kdbench.execution.plan import Plan
+from kdbench.execution.places import Place, places
 from kdbench.execution.pool import WorkerPool
 from kdbench.execution.side_by_side import measured_workers
-from kdbench.execution.staleness import read_sources
 from kdbench.execution.trainer import Trainer
-from kdbench.inputs.errors import UserError
-from kdbench.inputs.wording import counted
-from kdbench.losses import backend
 from kdbench.registry import Registry
-from kdbench.run import Run
-from kdbench.store.claims import Claims
-from kdbench.store.files import NotWritten
-from kdbench.store.records import Record, Status, dump_record
+from kdbench.store.records import Record
 from kdbench.store.store import Store
-from kdbench.training import concurrency
 from kdbench.training.cohort import Interrupted
-from kdbench.training.flops import ForwardFlops
-
-#: How long to wait for other processes before looking again, in seconds.
-WAIT_SECONDS = 1.0
 
 
-@dataclass
-class Summary:
-    """What an execution did; `others` are the records of runs that other processes ended meanwhile."""
+class LocalExecutor:
+    """Jobs side by side on the cores of this machine, or on its GPUs, of which each takes as many as suit it.
 
-    records: list[Record] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    others: list[Record] = field(default_factory=list)
-    interrupted: bool = False
-
-    def count(self, status: Status) -> int:
-        """Number of runs that ended so, whoever trained them."""
-        return sum(record.status == status for record in (*self.records, *self.others))
-
-
-def execute(
-    plan: Plan,
-    store: Store,
-    registry: Registry,
-    dataset: Dataset,
-    options: Options,
-    stop_requested: Callable[[], bool] = lambda: False,
-    say: Callable[[str], None] = lambda sentence: None,
-) -> Summary:
-    """Train what the plan lacks; every run's record is on disk before this returns. A stop ends it early.
-
-    Raises `UserError` before training where a run cannot be trained on the last batch of these data.
-
-    `say` hears what this waits for.
+    What takes all cores, or the only GPU, is trained in this process.
     """
-    # A name that is none would fail every run at its first step.
-    backend.requested()
-    concurrency.requested()
-    read_sources(registry)
-    check_last_batch([*plan.teachers, *plan.pre_stages, *plan.pending], registry, dataset)
-    try:
-        with Claims(store.claims) as claims:
-            return _Execution(plan, store, registry, dataset, options, stop_requested, claims, say).run()
-    except NotWritten as error:
-        raise UserError(f"{error}; what is finished is kept, and the same command goes on from there.") from error
 
-
-class _Execution:
     def __init__(
         self,
-        plan: Plan,
         store: Store,
         registry: Registry,
         dataset: Dataset,
         options: Options,
         stop_requested: Callable[[], bool],
-        claims: Claims,
         say: Callable[[str], None],
     ):
-        self._plan = plan
-        self._store = store
-        self._registry = registry
-        self._dataset = dataset
+        self._given = store, registry, dataset, options
         self._options = options
         self._stop_requested = stop_requested
-        self._claims = claims
         self._say = say
-        self._flops = ForwardFlops(registry, dataset.info)
-        #: Failed runs are tried again, once: what failed before this execution is told from what fails in it, by its
-        #: bytes, since a NaN in its curve equals nothing. What is finished by now was finished by another process since
-        #: the plan was made.
-        before = (store.record(run.id) for run in self._all)
-        self._failed_before = {
-            record.id: dump_record(record) for record in before if record and record.status == "failed"
-        }
-        self._over: set[str] = set()
-        self._summary = Summary()
-        self._pool = WorkerPool(store, registry, dataset, options, stop_requested)
+        self._places = places(options)
+        self._pool = WorkerPool(*self._given)
+        self._ended: list[Ended] = []
+        self._expected: Sequence[Job] = ()
+        self._at: dict[Job, Place] = {}
+        #: How many jobs of a role one place takes at a time.
+        self._most: dict[str, int] = {}
 
-    def run(self) -> Summary:
-        with self._pool:
-            return self._run()
+    def __enter__(self) -> LocalExecutor:
+        return self
 
-    def _run(self) -> Summary:
-        summary, told = self._summary, ""
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.close(at_once=kind is KeyboardInterrupt)
+
+    def expect(self, jobs: Sequence[Job]) -> None:
+        """See `Executor`."""
+        self._expected = jobs
+        self._most.clear()
+
+    def has_room(self, job: Job) -> bool:
+        """See `Executor`."""
+        if self._here(job):
+            return not self._at and not self._ended
+        return job.role in self._most and self._free_place(job) is not None
+
+    def begin(self, job: Job) -> None:
+        """See `Executor`; returns when the job has ended where it is trained in this process."""
+        if self._here(job):
+            self._ended.append(Ended(job, self._train(job)))
+            return
+        place = self._free_place(job)
+        assert place is not None
+        self._at[job] = place
+        self._pool.begin(job, place)
+
+    def hear(self) -> Iterator[Ended]:
+        """See `Executor`. Raises `UserError` where a worker died."""
+        yield from self._ended
+        self._ended.clear()
+        for job, records in self._pool.hear() if self._at else ():
+            del self._at[job]
+            yield Ended(job, records)
+
+    def stop(self) -> None:
+        """See `Executor`; what is trained in this process asks for itself."""
+        self._pool.stop()
+
+    def _here(self, job: Job) -> bool:
+        if self._options.device.type == "cpu" and job.threads > 1:
+            return True
+        return len(self._places) == 1 and self._side_by_side(job) == 1
+
+    def _side_by_side(self, job: Job) -> int:
+        """How many jobs like this one a place takes; 0 where that can only be measured once nothing else is trained."""
+        if self._options.device.type == "cpu":
+            self._most[job.role] = min(self._options.workers or torch.get_num_threads(), len(self._expected))
+        elif self._options.workers:
+            self._most[job.role] = self._options.workers
+        elif job.role not in self._most and not self._at:
+            # A stop is heard where jobs are waited for.
+            with contextlib.suppress(Interrupted):
+                self._most[job.role] = self._measured(job)
+        return self._most.get(job.role, 0)
+
+    def _free_place(self, job: Job) -> Place | None:
+        """The place with the most room, if that is enough."""
+        taken = dict.fromkeys(self._places, 0.0)
+        for other, place in self._at.items():
+            taken[place] += 1 / self._most[other.role]
+        place = min(taken, key=taken.__getitem__)
+        return place if taken[place] + 1 / self._most[job.role] <= 1 + 1e-6 else None
+
+    def _train(self, job: Job) -> list[Record]:
+        trainer = Trainer(*self._given, stop_requested=self._stop_requested, emit=self._given[1].notify)
+        cores = torch.get_num_threads()
+        torch.set_num_threads(job.threads)
         try:
-            while True:
-                ended = self._pass()
-                summary.records += ended
-                self._over.update(record.id for record in ended)
-                left = self._left(self._all)
-                holders = sorted({owner for run in left if (owner := self._claims.owner(run.id))})
-                if not holders:
-                    skipped = [why for run in left if (why := self._lacks(run))]
-                    if len(skipped) == len(left):
-                        break
-                if ended:
-                    continue
-                if holders:
-                    sentence = f"waiting for {', '.join(holders)} to train or leave {counted(len(left), 'run')}"
-                    if sentence != told:
-                        self._say(sentence)
-                        told = sentence
-                # Also where nobody is seen to hold what cannot be claimed: a shared folder's list may be seconds old.
-                self._wait()
+            return trainer.train(job.runs)
         except Interrupted:
-            summary.interrupted = True
-            return summary
-        summary.skipped += skipped
-        return summary
-
-    @property
-    def _all(self) -> list[Run]:
-        return self._plan.to_train
-
-    def _pass(self) -> list[Record]:
-        """Train once whatever is left, free, and rests on results; the records."""
-        records: list[Record] = []
-        for phase in (self._plan.teachers, self._plan.pre_stages, self._plan.pending):
-            free = [run for run in self._left(phase) if not self._lacks(run) and self._claims.owner(run.id) is None]
-            records += self._train(make_jobs(free, self._store, self._options.device, self._flops))
-        return records
-
-    def _left(self, runs: list[Run]) -> list[Run]:
-        for run in runs:
-            if run.id not in self._over:
-                record = self._store.record(run.id)
-                if record is not None and dump_record(record) != self._failed_before.get(run.id):
-                    self._over.add(run.id)
-                    self._summary.others.append(record)
-        return [run for run in runs if run.id not in self._over]
-
-    def _lacks(self, run: Run) -> str | None:
-        """Why a run cannot be trained, None if it can be."""
-        for needed in _needed(run):
-            record = self._store.record(needed.id)
-            if record is None or record.status != "done":
-                why = record.failure.reason if record and record.failure else "it was not trained"
-                return f"{run.title}: not run, since its {needed.title} has no result ({why})"
-        return None
-
-    def _train(self, jobs: list[Job]) -> list[Record]:
-        cores, gpu = torch.get_num_threads(), self._options.device.type == "cuda"
-        workers = min(self._options.workers or (self._measured_workers(jobs) if gpu else cores), len(jobs))
-        side_by_side = [job for job in jobs if workers > 1 and (gpu or job.threads == 1)]
-        records: list[Record] = []
-        trainer = Trainer(
-            self._store,
-            self._registry,
-            self._dataset,
-            self._options,
-            stop_requested=self._stop_requested,
-            emit=self._registry.notify,
-        )
-        try:
-            for job in jobs:
-                if job not in side_by_side and (runs := self._claim(job)):
-                    torch.set_num_threads(job.threads)
-                    records += trainer.train(runs)
-                    self._claims.release([run.id for run in runs])
+            return []
         finally:
             torch.set_num_threads(cores)
-        if side_by_side:
-            records += self._pool.train(side_by_side, workers, self._claim, self._claims.release)
-        return records
 
-    def _measured_workers(self, jobs: list[Job]) -> int:
+    def _measured(self, job: Job) -> int:
+        alike = sum(other.role == job.role for other in self._expected)
+
         def rate(job: Job, count: int) -> float:
             if count == 1:
                 self._say("measuring how many cohorts to train side by side, once for this device (or give --workers)")
             # Of its own, so that the device's memory is free again.
-            with WorkerPool(self._store, self._registry, self._dataset, self._options, self._stop_requested) as pool:
-                return pool.pace(job, count)
+            pool = WorkerPool(*self._given)
+            try:
+                return pool.pace(job, count, self._places[0], self._stop_requested)
+            finally:
+                pool.close(at_once=False)
 
-        footprint = Footprint(self._registry, self._dataset.info)
-        return measured_workers(jobs, self._options.device, footprint, rate) if jobs else 1
-
-    def _claim(self, job: Job) -> list[Run]:
-        """Those runs of a job that are free and that nobody has ended meanwhile, now held by this process."""
-        taken = self._claims.take(run.id for run in job.runs)
-        left = self._left([run for run in job.runs if run.id in taken])
-        self._claims.release({*taken} - {run.id for run in left})
-        return left
-
-    def _wait(self) -> None:
-        until = time.monotonic() + WAIT_SECONDS
-        while time.monotonic() < until:
-            if self._stop_requested():
-                raise Interrupted
-            time.sleep(0.05)
-
-
-def _needed(run: Run) -> list[Run]:
-    """What a run rests on: the runs that train its teacher and its pre-stage."""
-    return [needed for needed in (run.teacher.trained_by if run.teacher else None, run.pre_stage) if needed]
+        _, registry, dataset, options = self._given
+        footprint = Footprint(registry, dataset.info)
+        return measured_workers([job] * math.ceil(alike / len(self._places)), options.device, footprint, rate)

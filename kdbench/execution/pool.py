@@ -1,4 +1,4 @@
-"""Worker processes, as their parent sees them: small cohorts side by side on the cores of one machine."""
+"""Worker processes, as their parent sees them: cohorts side by side on the cores or the GPUs of one machine."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import contextlib
 import os
 import pickle
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
-from types import TracebackType
 from typing import Any
 
 from kdbench.data.dataset import Dataset
 from kdbench.execution import birth
 from kdbench.execution.jobs import Job
 from kdbench.execution.options import Options
+from kdbench.execution.places import Place
 from kdbench.execution.worker import GO, STOP, Message, Order, work
 from kdbench.inputs.errors import UserError
 from kdbench.registry import Registry
-from kdbench.run import Run
 from kdbench.store.records import Record
 from kdbench.store.store import Store
 from kdbench.training.cohort import Interrupted
@@ -30,79 +30,57 @@ POLL_SECONDS = 0.1
 class WorkerPool:
     """Processes that each train one cohort at a time. Their events reach the observers of this process.
 
-    They are started when there is something for them to do, and stay until the context is left.
+    They are started when there is something for them to do, each for one place, and stay until the pool is closed.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        registry: Registry,
-        dataset: Dataset,
-        options: Options,
-        stop_requested: Callable[[], bool],
-    ):
+    def __init__(self, store: Store, registry: Registry, dataset: Dataset, options: Options):
         self._given = store, options, dataset
         self._registry = registry
-        self._stop_requested = stop_requested
         self._stopping = False
         self._team: list[_Worker] = []
+        self._busy: dict[_Worker, Job] = {}
 
-    def __enter__(self) -> WorkerPool:
-        return self
+    def close(self, *, at_once: bool) -> None:
+        """Let every worker end what it does and go; at once, they are ended where they are.
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+        Their unfinished runs have their last checkpoints then.
+        """
         try:
-            if kind is not KeyboardInterrupt:
+            if not at_once:
                 self._dismiss()
         finally:
-            # A second signal stops at once; workers' unfinished runs have their last checkpoints.
             for worker in self._team:
                 worker.process.kill()
                 worker.process.join()
 
-    def train(
-        self,
-        jobs: list[Job],
-        workers: int,
-        claim: Callable[[Job], list[Run]],
-        release: Callable[[Iterable[str]], None],
-    ) -> list[Record]:
-        """Train what can be claimed of the jobs, so many at a time, each claimed when a worker is free for it and
-        released at its end.
+    def begin(self, job: Job, place: Place) -> None:
+        """Let a worker of the place train a job."""
+        idle = (w for w in self._team if w.place is place and w not in self._busy and w.process.is_alive())
+        worker = next(idle, None) or self._hire(place)
+        worker.tell(Order("train", job.runs, job.threads))
+        self._busy[worker] = job
 
-        Raises `Interrupted` after a stop, once every worker has written its state, and `UserError` where a worker died.
-        """
-        waiting, records = list(jobs), list[Record]()
-        busy: dict[_Worker, list[Run]] = {}
-        while busy or (waiting and not self._stopping):
-            while waiting and len(busy) < workers and not self._stopping:
-                job = waiting.pop(0)
-                if runs := claim(job):
-                    idle = (worker for worker in self._team if worker not in busy and worker.process.is_alive())
-                    worker = next(idle, None) or self._hire()
-                    worker.tell(Order("train", runs, job.threads))
-                    busy[worker] = runs
-            for worker, message in self._hear():
-                if worker in busy:
-                    ended = busy.pop(worker)
-                    records += _result(worker, message) or []
-                    release(run.id for run in ended)
-            if self._stop_requested():
-                self._stop()
-        if self._stopping:
-            raise Interrupted
-        return records
+    def hear(self) -> Iterator[tuple[Job, list[Record]]]:
+        """The jobs that have ended, with their records, none after a stop. Raises `UserError` where a worker died."""
+        for worker, message in self._hear():
+            if worker in self._busy:
+                job = self._busy.pop(worker)
+                yield job, _result(worker, message) or []
 
-    def pace(self, job: Job, workers: int) -> float:
+    def stop(self) -> None:
+        """Ask every worker to end after its present batch, all written."""
+        if not self._stopping:
+            self._stopping = True
+            for worker in self._team:
+                worker.tell(STOP)
+
+    def pace(self, job: Job, workers: int, place: Place, stop_requested: Callable[[], bool]) -> float:
         """Training steps a second of so many workers together, each with a copy of the job's cohort; 0 if one cannot.
 
         Nothing of them is kept. Raises `Interrupted` after a stop.
         """
-        while len(self._team) < workers:
-            self._hire()
-        preparing, running = set(self._team), set(self._team)
+        preparing = {self._hire(place) for _ in range(workers)}
+        running = set(preparing)
         for worker in running:
             worker.tell(Order("pace", job.runs, job.threads))
         rate = 0.0
@@ -118,13 +96,13 @@ class WorkerPool:
                     if not preparing:
                         for other in running:
                             other.tell(GO)
-            if self._stop_requested():
+            if stop_requested():
                 raise Interrupted
         return rate
 
-    def _hire(self) -> _Worker:
+    def _hire(self, place: Place) -> _Worker:
         try:
-            worker = _Worker(*self._given)
+            worker = _Worker(*self._given, place)
         except OSError as error:
             raise UserError(
                 f"worker process {len(self._team) + 1} cannot be started ({error.strerror or error}); run again with "
@@ -133,15 +111,9 @@ class WorkerPool:
         self._team.append(worker)
         return worker
 
-    def _stop(self) -> None:
-        if not self._stopping:
-            self._stopping = True
-            for worker in self._team:
-                worker.tell(STOP)
-
     def _dismiss(self) -> None:
         """Let every worker end what it does; what happens meanwhile is still told."""
-        self._stop()
+        self.stop()
         while self._team:
             for _ in self._hear():
                 pass
@@ -164,13 +136,16 @@ class WorkerPool:
 class _Worker:
     """The parent's end of a worker process."""
 
-    def __init__(self, store: Store, options: Options, dataset: Dataset):
+    def __init__(self, store: Store, options: Options, dataset: Dataset, place: Place):
+        self.place = place
         context = birth.context()
         self.pipe: Connection
         self.pipe, theirs = context.Pipe()
         # As bytes: torch would send tensors through shared memory, of which a container may have none to speak of.
-        data = pickle.dumps(dataset)
-        self.process = context.Process(target=work, args=(theirs, store, options, data, dict(os.environ)))
+        data, there = pickle.dumps(dataset), replace(options, device=place.device)
+        self.process = context.Process(
+            target=work, args=(theirs, store, there, data, {**os.environ, **place.variables})
+        )
         with birth.quiet_birth():
             self.process.start()
         # From here on the worker's end is its own, and closed when it ends.

@@ -9,9 +9,9 @@ from pathlib import Path
 from kdbench.cells import Cell, Expansion, method_params
 from kdbench.data.dataset import DatasetInfo
 from kdbench.data.opened import OpenDataset
-from kdbench.execution.local import Summary, execute
 from kdbench.execution.options import Options
 from kdbench.execution.plan import Plan, make_plan
+from kdbench.execution.schedule import Summary, execute
 from kdbench.execution.staleness import Present
 from kdbench.gate.baseline import Baseline, CellKey, cell_key
 from kdbench.inputs.errors import UserError

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from kdbench.execution.local import Summary
+from kdbench.execution.schedule import Summary
 from kdbench.store.store import Store
 from tests.cli.support import TINY_GRID, convolutions, kdbench, tiny_grid
 from tests.gate.support import accuracies, baseline_of, expansion, fill, written

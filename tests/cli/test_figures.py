@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from kdbench.cells import Expansion
-from kdbench.execution.local import execute
 from kdbench.execution.options import Options
 from kdbench.execution.plan import make_plan
+from kdbench.execution.schedule import execute
 from kdbench.execution.staleness import Present
 from kdbench.plugins import load_plugins
 from kdbench.selection import load_grid
@@ -68,7 +68,7 @@ def kept(tmp_path_factory):
     how = Options(device=torch.device("cpu"), workers=1, keep_final=True)
     summary = execute(plan, store, registry, source.load(None), how)
     assert summary.count("done") == 3
-    return store, {record.run.method: record for record in summary.records}
+    return store, {record.run.method: record for record in store.find().records.values()}
 
 
 def test_a_run_s_diagnostics_over_the_whole_training_set(kept, tmp_path):

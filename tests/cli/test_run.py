@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from kdbench.execution.deadline import Deadline
-from kdbench.execution.local import Summary, execute
+from kdbench.execution.schedule import Summary, execute
 from kdbench.inputs.errors import UserError
 from tests.cli.support import TINY_GRID, kdbench, tiny_grid
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from kdbench import create_model
-from kdbench.execution.local import Summary, execute
+from kdbench.execution.schedule import Summary, execute
 from tests.architectures.reference import expand, fill, reference
 from tests.cli.support import convolutions, kdbench, tiny_grid
 
@@ -40,7 +40,7 @@ def test_one_that_another_process_trained_meanwhile_is_trained(tmp_path, monkeyp
     def by_another(*given):
         return Summary(others=execute(*given).records)
 
-    monkeypatch.setattr("kdbench.execution.local.execute", by_another)
+    monkeypatch.setattr("kdbench.execution.schedule.execute", by_another)
     done = kdbench("teachers", "train", "resnet14", "--dataset", "digits", *SHORT, "--results", tmp_path)
     assert done.code == 0 and "weights:" in done.out
 

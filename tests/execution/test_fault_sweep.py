@@ -4,10 +4,10 @@ import itertools
 
 import pytest
 
-from kdbench.execution import local, trainer, upkeep
-from kdbench.execution.local import execute
+from kdbench.execution import schedule, trainer, upkeep
 from kdbench.execution.options import Options
 from kdbench.execution.plan import make_plan
+from kdbench.execution.schedule import execute
 from kdbench.execution.staleness import Present
 from kdbench.execution.upkeep import collect, leftovers
 from kdbench.inputs.errors import UserError
@@ -33,7 +33,7 @@ def command(monkeypatch):
     monkeypatch.setattr(upkeep, "WRITING_SECONDS", 0)
     # Counting takes longer than this training.
     monkeypatch.setattr(trainer, "forward_flops", lambda *_: 0)
-    monkeypatch.setattr(local, "ForwardFlops", lambda *_: lambda network: 0)
+    monkeypatch.setattr(schedule, "ForwardFlops", lambda *_: lambda network: 0)
     process = ""
 
     def run(root, disk):

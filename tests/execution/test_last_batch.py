@@ -6,9 +6,9 @@ import pytest
 
 from kdbench.execution import last_batch
 from kdbench.execution.last_batch import check_last_batch
-from kdbench.execution.local import execute
 from kdbench.execution.options import Options
 from kdbench.execution.plan import Plan
+from kdbench.execution.schedule import execute
 from kdbench.plugins import load_plugins
 from kdbench.store.store import Store
 from tests.gpu import CPU

@@ -6,10 +6,10 @@ import shutil
 
 import pytest
 
-from kdbench.execution import local, trainer
-from kdbench.execution.local import execute
+from kdbench.execution import schedule, trainer
 from kdbench.execution.options import Options
 from kdbench.execution.plan import make_plan
+from kdbench.execution.schedule import execute
 from kdbench.execution.staleness import Present
 from kdbench.plugins import load_plugins
 from kdbench.store.claims import Claims
@@ -40,9 +40,9 @@ def test_what_another_process_finished_since_the_plan_was_made_is_not_trained_ag
     plan, carry_out = at_hand
     before = plan()
     first = carry_out(plan())
-    assert [record.run.title for record in first.records] == [run.title for run in (*before.teachers, *before.pending)]
+    assert [*first.records] == [run.id for run in (*before.teachers, *before.pending)]
     second = carry_out(before)
-    assert (second.records, second.others, second.skipped) == ([], first.records, [])
+    assert (second.records, second.others, second.skipped) == ({}, first.records, [])
 
 
 def test_a_claim_that_is_not_listed_yet_is_waited_for(at_hand, monkeypatch):
@@ -55,8 +55,8 @@ def test_a_claim_that_is_not_listed_yet_is_waited_for(at_hand, monkeypatch):
         return []
 
     monkeypatch.setattr(Claims, "take", refused)
-    monkeypatch.setattr(local._Execution, "_wait", lambda _: monkeypatch.undo())
-    assert [record.status for record in carry_out(plan()).records] == ["done", "done"]
+    monkeypatch.setattr(schedule._Execution, "_wait", lambda _: monkeypatch.undo())
+    assert [*carry_out(plan()).records.values()] == ["done", "done"]
 
 
 def test_who_is_waited_for_is_said_once(at_hand, monkeypatch):
@@ -69,8 +69,8 @@ def test_who_is_waited_for_is_said_once(at_hand, monkeypatch):
             monkeypatch.undo()
 
     monkeypatch.setattr(Claims, "owner", lambda *_: "process 7 on elsewhere")
-    monkeypatch.setattr(local._Execution, "_wait", wait)
-    assert [record.status for record in carry_out(plan(), said.append).records] == ["done", "done"]
+    monkeypatch.setattr(schedule._Execution, "_wait", wait)
+    assert [*carry_out(plan(), said.append).records.values()] == ["done", "done"]
     assert said == ["waiting for process 7 on elsewhere to train or leave 2 runs"] and len(waits) == 3
 
 
@@ -79,9 +79,9 @@ def test_what_failed_before_is_tried_again_once(at_hand, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("kdbench.training.member.Member.__init__", broken)
-        assert [record.status for record in carry_out(plan()).records] == ["failed"]  # the teacher's; no student begins
-        assert [record.status for record in carry_out(plan()).records] == ["failed"]
-    assert [record.status for record in carry_out(plan()).records] == ["done", "done"]
+        assert [*carry_out(plan()).records.values()] == ["failed"]  # the teacher's; no student begins
+        assert [*carry_out(plan()).records.values()] == ["failed"]
+    assert [*carry_out(plan()).records.values()] == ["done", "done"]
 
 
 @pytest.mark.parametrize("at", [1, 2, 3])
@@ -94,24 +94,25 @@ def test_a_failed_teacher_may_be_trained_by_another_process_while_its_student_is
         if record is None or record.status != "failed" or next(looks) != at:
             return record
         monkeypatch.undo()
-        assert [record.status for record in carry_out(plan()).records] == ["done", "done"]
+        assert [*carry_out(plan()).records.values()] == ["done", "done"]
         return look(store, run_id)
 
     monkeypatch.setattr("kdbench.training.member.Member.__init__", broken)
     monkeypatch.setattr(Store, "record", looked_for)
     summary = carry_out(plan())
-    assert [record.status for record in summary.records] == ["failed"]
+    assert [*summary.records.values()] == ["failed"]
     assert len(summary.skipped) + len(summary.others) == 1
 
 
 def test_what_failed_after_an_epoch_that_was_no_number_is_tried_again(at_hand, tmp_path):
     plan, carry_out = at_hand
-    (record,) = (record for record in carry_out(plan()).records if record.run.role == "student")
+    carry_out(plan())
+    (record,) = (record for record in Store(tmp_path).find().records.values() if record.run.role == "student")
     curve = (record.curve[0].model_copy(update={"test_loss": math.nan}),)
     failed = {"status": "failed", "failure": Failure(reason="mended soon", epoch=2), "curve": curve}
     Store(tmp_path).write(record.model_copy(update=failed))
     again = carry_out(plan())
-    assert ([record.status for record in again.records], again.others) == (["done"], [])
+    assert ([*again.records.values()], again.others) == (["done"], {})
 
 
 def test_what_was_taken_over_and_finished_is_not_overwritten_by_a_failure(at_hand, tmp_path, monkeypatch):
@@ -123,7 +124,7 @@ def test_what_was_taken_over_and_finished_is_not_overwritten_by_a_failure(at_han
         raise ArithmeticError("the device is gone")
 
     monkeypatch.setattr("kdbench.training.member.Member.__init__", after_a_pause)
-    assert [record.status for record in carry_out(plan()).records] == ["failed"]
+    assert [*carry_out(plan()).records.values()] == ["failed"]
     assert {record.status for record in Store(tmp_path).find().records.values()} == {"done"} and not plan().pending
 
 

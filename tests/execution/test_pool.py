@@ -1,5 +1,6 @@
 """Worker processes that die, are idle, or lose their parent."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -13,6 +14,7 @@ from kdbench.data.augment import Augmentation
 from kdbench.data.digits import Digits
 from kdbench.execution.jobs import Job
 from kdbench.execution.options import Options
+from kdbench.execution.places import Place
 from kdbench.execution.pool import WorkerPool
 from kdbench.grid import Grid, Row, Table
 from kdbench.inputs.errors import UserError
@@ -25,7 +27,7 @@ pytestmark = pytest.mark.long
 RECIPE = Recipe(
     epochs=1, batch_size=16, max_steps=2, milestones=(), augmentation=Augmentation(crop_padding=1, flip=False)
 )
-ALL = {"claim": lambda job: job.runs, "release": lambda run_ids: None}
+HERE = Place(torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +44,25 @@ def jobs(registry, *seeds, **recipe):
     return [Job([run], 1) for cell in cells for run in cell.runs]
 
 
+@contextlib.contextmanager
 def pool(folder, registry):
-    return WorkerPool(Store(folder), registry, Digits().load(None), Options(torch.device("cpu")), lambda: False)
+    workers = WorkerPool(Store(folder), registry, Digits().load(None), Options(torch.device("cpu")))
+    try:
+        yield workers
+    finally:
+        workers.close(at_once=False)
+
+
+def train(workers, jobs):
+    """The records of jobs that are trained at once."""
+    for job in jobs:
+        workers.begin(job, HERE)
+    records, ended = [], 0
+    while ended < len(jobs):
+        for _, of_job in workers.hear():
+            records += of_job
+            ended += 1
+    return records
 
 
 def test_an_idle_worker_that_is_killed_is_replaced_and_none_imports_what_lies_about(tmp_path, registry, monkeypatch):
@@ -51,11 +70,11 @@ def test_an_idle_worker_that_is_killed_is_replaced_and_none_imports_what_lies_ab
     for name in ("signal", "random", "torch", "kdbench_file_mine"):
         Path(f"{name}.py").write_text("open('executed', 'w')\nraise SystemExit\n")
     with pool(tmp_path, registry) as workers:
-        assert len(workers.train(jobs(registry, 0, 1), 2, **ALL)) == 2
+        assert len(train(workers, jobs(registry, 0, 1))) == 2
         idle, _ = multiprocessing.active_children()
         idle.kill()
         idle.join()
-        assert len(workers.train(jobs(registry, 2, 3), 2, **ALL)) == 2
+        assert len(train(workers, jobs(registry, 2, 3))) == 2
     assert not Path("executed").exists() and "PYTHONSAFEPATH" not in os.environ
     assert not multiprocessing.active_children()
 
@@ -77,5 +96,5 @@ class KillsAWorker:
 )
 def test_a_worker_that_dies_in_training_is_a_sentence(tmp_path, registry, number, said):
     with pytest.raises(UserError, match=said), pool(tmp_path, KillsAWorker(number)) as workers:
-        workers.train(jobs(registry, 0, epochs=100_000), 1, **ALL)
+        train(workers, jobs(registry, 0, epochs=100_000))
     assert not multiprocessing.active_children()

@@ -10,6 +10,7 @@ from kdbench.cells import Expansion
 from kdbench.data.digits import Digits
 from kdbench.execution.jobs import Job
 from kdbench.execution.options import Options
+from kdbench.execution.places import Place
 from kdbench.execution.pool import WorkerPool
 from kdbench.execution.side_by_side import best_count, measured_workers
 from kdbench.grid import Grid, Row, Table
@@ -86,23 +87,25 @@ def job(*methods, registry):
     return Job([run for cell in cells for run in cell.runs], 1)
 
 
-def pool(folder, registry, stop=lambda: False):
-    return WorkerPool(Store(folder), registry, Digits().load(None), Options(CPU), stop)
+def pace(folder, registry, *methods, stop=False):
+    workers = WorkerPool(Store(folder), registry, Digits().load(None), Options(CPU))
+    try:
+        return workers.pace(job(*methods, registry=registry), 2, Place(CPU), lambda: stop)
+    finally:
+        workers.close(at_once=False)
 
 
 def test_workers_train_copies_of_a_cohort_and_keep_nothing(tmp_path):
     registry = load_plugins()
-    with pool(tmp_path / "results", registry) as workers:
-        assert 0 < workers.pace(job("student", registry=registry), 2) < math.inf
-        # Its teacher was not trained.
-        assert workers.pace(job("kd", registry=registry), 2) == 0
+    assert 0 < pace(tmp_path / "results", registry, "student") < math.inf
+    # Its teacher was not trained.
+    assert pace(tmp_path / "results", registry, "kd") == 0
     assert not list((tmp_path / "results").rglob("*"))
 
 
 def test_a_stop_is_heard_while_measuring(tmp_path):
-    registry = load_plugins()
-    with pool(tmp_path / "results", registry, stop=lambda: True) as workers, pytest.raises(Interrupted):
-        workers.pace(job("student", registry=registry), 2)
+    with pytest.raises(Interrupted):
+        pace(tmp_path / "results", load_plugins(), "student", stop=True)
 
 
 @needs_gpu

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from kdbench.execution.local import execute
 from kdbench.execution.options import Options
 from kdbench.execution.plan import Plan, make_plan
+from kdbench.execution.schedule import execute
 from kdbench.execution.staleness import Present
 from kdbench.plugins import load_plugins
 from kdbench.run import Teacher
