@@ -204,6 +204,11 @@ class Method(nn.Module):
         return cls.needs
 
     @classmethod
+    def formula_for(cls, params: Any) -> Mapping[str, str]:
+        """The text of each term under these parameters; `formula` unless one changes which terms there are."""
+        return getattr(cls, "formula", {})
+
+    @classmethod
     def caveat_for(cls, params: Any) -> str:
         """The remark that must stand beside every number under these parameters; `caveat` unless one changes it."""
         return cls.caveat

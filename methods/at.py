@@ -3,13 +3,13 @@
 from torch import Tensor
 from torch.nn.functional import mse_loss, normalize
 
-from kdbench.method import Batch, Method, MethodParams, Needs, param
+from kdbench.method import Batch, Needs, param
 from kdbench.model import Outputs
-from kdbench_methods.kd import kd_terms
+from kdbench_methods.kd_term import KDTermParams, WithKDTerm
 from kdbench_methods.regressors import shrink_larger
 
 
-class AT(Method):
+class AT(WithKDTerm):
     """The student's stages attend to the places that the teacher's attend to.
 
     L = CE(z_S, y) + α·τ²·KL(p_T^τ ‖ p_S^τ) + β·Σ_j mean_{b,hw} (Q(f_S^j) - Q(f_T^j))², Q as in `attention` (Equation 2)
@@ -26,22 +26,21 @@ class AT(Method):
     }
     needs = Needs(student=("logits", "stages"), teacher=("logits", "stages"))
 
-    class Params(MethodParams):
+    class Params(KDTermParams):
         alpha: float = param(1.0, "weight α of the KD term", alternatives="0 (RepDistiller)", ge=0)
-        tau: float = param(4.0, "temperature τ", gt=0)
         beta: float = param(1000.0, "weight β of the attention term", ge=0)
 
     params: Params
 
     @classmethod
-    def weights(cls, params: Params) -> dict[str, float]:
-        return {"ce": 1.0, "kd": params.alpha, "attention": params.beta}
+    def own_weights(cls, params: Params) -> dict[str, float]:
+        return {"attention": params.beta}
 
     def terms(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         pairs = [shrink_larger(f_s, f_t) for f_s, f_t in zip(student.stages, teacher.stages, strict=False)]
         distances = [mse_loss(attention(f_s), attention(f_t)) for f_s, f_t in pairs]
         return {
-            **kd_terms(student, teacher, batch, self.params.tau),
+            **self.kd_terms(student, teacher, batch),
             "attention": sum(distances),
         }
 

@@ -2,12 +2,12 @@
 
 from torch import Tensor, nn
 
-from kdbench.method import Batch, Build, Method, MethodParams, Needs, param
+from kdbench.method import Batch, Build, Needs, param
 from kdbench.model import Outputs
-from kdbench_methods.kd import kd_terms
+from kdbench_methods.kd_term import KDTermParams, WithKDTerm
 
 
-class CC(Method):
+class CC(WithKDTerm):
     """The networks' difference at one sample is small where it is large at the next, as RepDistiller computes it.
 
     δ_i = |g_S(e_S,i) − g_T(e_T,i)| of linearly embedded vectors [B, d] (g_S and g_T both train):
@@ -24,9 +24,8 @@ class CC(Method):
     }
     needs = Needs(student=("logits", "embedding"), teacher=("logits", "embedding"))
 
-    class Params(MethodParams):
+    class Params(KDTermParams):
         alpha: float = param(1.0, "weight α of the KD term", alternatives="0 (RepDistiller)", ge=0)
-        tau: float = param(4.0, "temperature τ", gt=0)
         beta: float = param(
             0.02,
             "weight β of the congruence loss",
@@ -38,8 +37,8 @@ class CC(Method):
     params: Params
 
     @classmethod
-    def weights(cls, params: Params) -> dict[str, float]:
-        return {"ce": 1.0, "kd": params.alpha, "cc": params.beta}
+    def own_weights(cls, params: Params) -> dict[str, float]:
+        return {"cc": params.beta}
 
     def setup(self, build: Build) -> None:
         self.embed_student = nn.Linear(build.student_shapes.embedding, self.params.dim)
@@ -50,7 +49,7 @@ class CC(Method):
         theirs = self.run(self.embed_teacher, teacher.embedding)
         delta = (ours - theirs).abs()
         return {
-            **kd_terms(student, teacher, batch, self.params.tau),
+            **self.kd_terms(student, teacher, batch),
             # A sum over a count that is at least 1, because a mean over no neighbours would be NaN.
             "cc": (delta[:-1] * delta[1:]).sum() / max(len(delta) - 1, 1),
         }

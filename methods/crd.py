@@ -7,15 +7,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, normalize
 
-from kdbench.method import Batch, Build, Method, MethodParams, Needs, param
+from kdbench.method import Batch, Build, Needs, param
 from kdbench.model import Outputs
-from kdbench_methods.kd import kd_terms
+from kdbench_methods.kd_term import KDTermParams, WithKDTerm
 
 #: Random integers below this are reduced to a range that differs by class; the bias of the remainder is N / 2^62.
 RANDOM_RANGE = 2**62
 
 
-class CRD(Method):
+class CRD(WithKDTerm):
     """A sample's embedding in one network is told apart from other classes' samples by its embedding in the other.
 
     v = g(e)/‖g(e)‖ with a linear g per network, [B, d]; the bank M [N, d] holds earlier v of the N training samples. An
@@ -37,11 +37,10 @@ class CRD(Method):
     }
     needs = Needs(student=("logits", "embedding"), teacher=("logits", "embedding"), batch=("index", "generator"))
 
-    class Params(MethodParams):
+    class Params(KDTermParams):
         alpha: float = param(
             1.0, "weight α of the KD term", alternatives="0 (RepDistiller's CRD row; its CRD+KD row is 1)", ge=0
         )
-        tau: float = param(4.0, "temperature τ of the KD term", gt=0)
         beta: float = param(0.8, "weight β of the contrastive loss", ge=0)
         dim: int = param(128, "dimensions d of the shared space", ge=1)
         negatives: int = param(
@@ -66,11 +65,11 @@ class CRD(Method):
 
     @classmethod
     def caveat_for(cls, params: Params) -> str:
-        return "+ KD" if params.alpha else ""
+        return params.remark
 
     @classmethod
-    def weights(cls, params: Params) -> dict[str, float]:
-        return {"ce": 1.0, "kd": params.alpha, "crd": params.beta}
+    def own_weights(cls, params: Params) -> dict[str, float]:
+        return {"crd": params.beta}
 
     @classmethod
     def memory_bytes(cls, params: Any, train_size: int) -> int:
@@ -101,7 +100,7 @@ class CRD(Method):
         v_t = normalize(self.run(self.embed_teacher, teacher.embedding))
         rows = torch.cat([self.draw_positives(batch), self.draw_negatives(batch)], dim=1)
         terms = {
-            **kd_terms(student, teacher, batch, self.params.tau),
+            **self.kd_terms(student, teacher, batch),
             "crd": self.contrast(v_t, self.bank_student, rows, self.normalizers[0])
             + self.contrast(v_s, self.bank_teacher, rows, self.normalizers[1]),
         }

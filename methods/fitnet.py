@@ -3,13 +3,13 @@
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from kdbench.method import Batch, Build, Method, MethodParams, Needs, param
+from kdbench.method import Batch, Build, Needs, param
 from kdbench.model import Outputs, Shapes
-from kdbench_methods.kd import kd_terms
+from kdbench_methods.kd_term import KDTermParams, WithKDTerm
 from kdbench_methods.regressors import shrink
 
 
-class FitNet(Method):
+class FitNet(WithKDTerm):
     """The student's stage h, regressed to the teacher's, matches it while the whole student trains (no pre-training).
 
     L = CE(z_S, y) + α·τ²·KL(p_T^τ ‖ p_S^τ) + β·MSE(r(f_S^h), f_T^h), MSE the mean over all elements       (Equation 3)
@@ -25,9 +25,8 @@ class FitNet(Method):
     }
     needs = Needs(student=("logits", "stages"), teacher=("logits", "stages"))
 
-    class Params(MethodParams):
+    class Params(KDTermParams):
         alpha: float = param(1.0, "weight α of the KD term", alternatives="0 (RepDistiller)", ge=0)
-        tau: float = param(4.0, "temperature τ", gt=0)
         beta: float = param(100.0, "weight β of the hint", ge=0)
         hint: int = param(
             1,
@@ -45,8 +44,8 @@ class FitNet(Method):
     params: Params
 
     @classmethod
-    def weights(cls, params: Params) -> dict[str, float]:
-        return {"ce": 1.0, "kd": params.alpha, "hint": params.beta}
+    def own_weights(cls, params: Params) -> dict[str, float]:
+        return {"hint": params.beta}
 
     @classmethod
     def decline(cls, params: Params, student: Shapes, teacher: Shapes | None) -> str | None:
@@ -64,7 +63,7 @@ class FitNet(Method):
         regressed = self.run(self.regressor, student.stages[at])
         target = shrink(teacher.stages[at], *regressed.shape[2:])
         return {
-            **kd_terms(student, teacher, batch, self.params.tau),
+            **self.kd_terms(student, teacher, batch),
             "hint": mse_loss(regressed, target),
         }
 

@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from kdbench.method import Batch, Method, MethodParams, Needs, param
+from kdbench.method import Batch, Needs, param
 from kdbench.model import Outputs
-from kdbench_methods.kd import kd_terms
+from kdbench_methods.kd_term import KDTermParams, WithKDTerm
 from kdbench_methods.regressors import shrink_larger
 
 
-class NST(Method):
+class NST(WithKDTerm):
     """The channels' activation patterns are alike distributed in both networks, by maximum mean discrepancy (MMD).
 
     f_c is channel c of a stage's map, flattened over H·W and at unit length; k(a, b) = (a·b)². Per stage pair
@@ -29,25 +29,24 @@ class NST(Method):
     }
     needs = Needs(student=("logits", "stages"), teacher=("logits", "stages"))
 
-    class Params(MethodParams):
+    class Params(KDTermParams):
         alpha: float = param(1.0, "weight α of the KD term", alternatives="0 (RepDistiller, mdistiller)", ge=0)
-        tau: float = param(4.0, "temperature τ", gt=0)
         beta: float = param(50.0, "weight β of the discrepancy", ge=0)
 
     params: Params
 
     @classmethod
     def caveat_for(cls, params: Params) -> str:
-        return "+ KD" if params.alpha else ""
+        return params.remark
 
     @classmethod
-    def weights(cls, params: Params) -> dict[str, float]:
-        return {"ce": 1.0, "kd": params.alpha, "nst": params.beta}
+    def own_weights(cls, params: Params) -> dict[str, float]:
+        return {"nst": params.beta}
 
     def terms(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         pairs = zip(student.stages, teacher.stages, strict=False)
         return {
-            **kd_terms(student, teacher, batch, self.params.tau),
+            **self.kd_terms(student, teacher, batch),
             "nst": torch.stack([discrepancy(*shrink_larger(ours, theirs)) for ours, theirs in pairs]).sum(),
         }
 

@@ -3,15 +3,15 @@
 import torch
 from torch import Tensor
 
-from kdbench.method import Batch, Method, MethodParams, Needs, param
+from kdbench.method import Batch, Needs, param
 from kdbench.model import Outputs
-from kdbench_methods.kd import kd_terms
+from kdbench_methods.kd_term import KDTermParams, WithKDTerm
 
 #: The authors' guard of the norms and of the logarithm.
 EPSILON = 1e-7
 
 
-class PKT(Method):
+class PKT(WithKDTerm):
     """How likely one sample of the batch would pick another as its neighbour is the same in both networks.
 
     p_ij = k_ij / Σ_j k_ij with the cosine kernel k_ij = (cos(e_i, e_j) + 1)/2 of the embeddings e [B, D]:
@@ -27,21 +27,20 @@ class PKT(Method):
     }
     needs = Needs(student=("logits", "embedding"), teacher=("logits", "embedding"))
 
-    class Params(MethodParams):
+    class Params(KDTermParams):
         alpha: float = param(1.0, "weight α of the KD term", alternatives="0 (RepDistiller, mdistiller)", ge=0)
-        tau: float = param(4.0, "temperature τ", gt=0)
         beta: float = param(30000.0, "weight β of the neighbours' loss, which is a mean over all B² pairs", ge=0)
 
     params: Params
 
     @classmethod
-    def weights(cls, params: Params) -> dict[str, float]:
-        return {"ce": 1.0, "kd": params.alpha, "pkt": params.beta}
+    def own_weights(cls, params: Params) -> dict[str, float]:
+        return {"pkt": params.beta}
 
     def terms(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         ours, theirs = neighbours(student.embedding), neighbours(teacher.embedding)
         return {
-            **kd_terms(student, teacher, batch, self.params.tau),
+            **self.kd_terms(student, teacher, batch),
             "pkt": (theirs * ((theirs + EPSILON) / (ours + EPSILON)).log()).mean(),
         }
 

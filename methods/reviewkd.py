@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, mse_loss
 
-from kdbench.method import Batch, Build, Method, MethodParams, Needs, param
+from kdbench.method import Batch, Build, Needs, param
 from kdbench.model import Outputs
-from kdbench_methods.kd import kd_terms
+from kdbench_methods.kd_term import KDTermParams, WithKDTerm
 from kdbench_methods.modules import as_map
 from kdbench_methods.regressors import average_pool
 
@@ -18,7 +18,7 @@ MAX_CHANNELS = 512
 CONTEXTS = (4, 2, 1)
 
 
-class ReviewKD(Method):
+class ReviewKD(WithKDTerm):
     """The student's deep maps are fused into its shallow ones before each is compared with the teacher's map there.
 
     Levels l = 1..n are the stage ends, counted from the deep end where the networks' numbers of stages differ, and the
@@ -46,11 +46,10 @@ class ReviewKD(Method):
         student=("logits", "stages", "embedding"), teacher=("logits", "stages", "embedding"), batch=("epoch",)
     )
 
-    class Params(MethodParams):
+    class Params(KDTermParams):
         alpha: float = param(
             1.0, "weight α of the KD term", alternatives="0 (mdistiller and the authors' scripts)", ge=0
         )
-        tau: float = param(4.0, "temperature τ", gt=0)
         beta: float = param(
             5.0,
             "weight β of the review loss",
@@ -71,11 +70,11 @@ class ReviewKD(Method):
 
     @classmethod
     def caveat_for(cls, params: Params) -> str:
-        return f"+ KD; {cls.caveat}" if params.alpha else cls.caveat
+        return "; ".join(filter(None, (params.remark, cls.caveat)))
 
     @classmethod
-    def weights(cls, params: Params) -> dict[str, float]:
-        return {"ce": 1.0, "kd": params.alpha, "review": params.beta}
+    def own_weights(cls, params: Params) -> dict[str, float]:
+        return {"review": params.beta}
 
     def setup(self, build: Build) -> None:
         ours, theirs = build.student_shapes, build.teacher_shapes
@@ -98,7 +97,7 @@ class ReviewKD(Method):
             reviewed, *deeper = self.run(fusion, own, *deeper)
             losses.append(hcl(reviewed, target))
         return {
-            **kd_terms(student, teacher, batch, p.tau),
+            **self.kd_terms(student, teacher, batch),
             "review": warmup * torch.stack(losses).sum(),
         }
 

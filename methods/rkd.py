@@ -3,13 +3,13 @@
 from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
-from kdbench.method import Batch, Method, MethodParams, Needs, param
+from kdbench.method import Batch, Needs, param
 from kdbench.model import Outputs
-from kdbench_methods.kd import kd_terms
+from kdbench_methods.kd_term import KDTermParams, WithKDTerm
 from kdbench_methods.relations import angles, differences, distances
 
 
-class RKD(Method):
+class RKD(WithKDTerm):
     """Distances and angles between the embeddings of a batch are the same in both networks.
 
     ψ_D(i, j) = ‖e_i − e_j‖ / mean_{i≠j}‖e_i − e_j‖ and ψ_A(i, j, k) = cos ∠ at e_i between e_j and e_k; with the Huber
@@ -27,22 +27,21 @@ class RKD(Method):
     }
     needs = Needs(student=("logits", "embedding"), teacher=("logits", "embedding"))
 
-    class Params(MethodParams):
+    class Params(KDTermParams):
         alpha: float = param(1.0, "weight α of the KD term", alternatives="0 (RepDistiller, mdistiller)", ge=0)
-        tau: float = param(4.0, "temperature τ", gt=0)
         distance: float = param(25.0, "weight λ_D of the distances' loss", ge=0)
         angle: float = param(50.0, "weight λ_A of the angles' loss", ge=0)
 
     params: Params
 
     @classmethod
-    def weights(cls, params: Params) -> dict[str, float]:
-        return {"ce": 1.0, "kd": params.alpha, "distance": params.distance, "angle": params.angle}
+    def own_weights(cls, params: Params) -> dict[str, float]:
+        return {"distance": params.distance, "angle": params.angle}
 
     def terms(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         ours, theirs = differences(student.embedding), differences(teacher.embedding)
         return {
-            **kd_terms(student, teacher, batch, self.params.tau),
+            **self.kd_terms(student, teacher, batch),
             "distance": smooth_l1_loss(distances(ours), distances(theirs)),
             "angle": smooth_l1_loss(angles(ours), angles(theirs)),
         }

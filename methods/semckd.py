@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 
-from kdbench.method import Batch, Build, Method, MethodParams, Needs, param
+from kdbench.method import Batch, Build, Needs, param
 from kdbench.model import Outputs
-from kdbench_methods.kd import kd_terms
+from kdbench_methods.kd_term import KDTermParams, WithKDTerm
 from kdbench_methods.modules import AlignHead
 from kdbench_methods.regressors import shrink_larger
 from kdbench_methods.relations import gram
@@ -19,7 +19,7 @@ from kdbench_methods.relations import gram
 FACTOR = 4
 
 
-class SemCKD(Method):
+class SemCKD(WithKDTerm):
     """Each stage of the student learns from every stage of the teacher, as much as their similarities attract.
 
     For student stage s, teacher stage t and sample i: query Q_s,i and key K_t,i are embedded rows of the similarity
@@ -38,9 +38,7 @@ class SemCKD(Method):
     }
     needs = Needs(student=("logits", "stages"), teacher=("logits", "stages"))
 
-    class Params(MethodParams):
-        alpha: float = param(1.0, "weight α of the KD term", ge=0)
-        tau: float = param(4.0, "temperature τ", gt=0)
+    class Params(KDTermParams):
         beta: float = param(400.0, "weight β of the cross-layer loss", ge=0)
         attention_temperature: float = param(
             1.0,
@@ -59,12 +57,12 @@ class SemCKD(Method):
     params: Params
 
     @classmethod
-    def needs_for(cls, params: Params) -> Needs:
+    def own_needs(cls, params: Params) -> Needs:
         return replace(cls.needs, full_batches=params.short_batch == "skip")
 
     @classmethod
-    def weights(cls, params: Params) -> dict[str, float]:
-        return {"ce": 1.0, "kd": params.alpha, "semckd": params.beta}
+    def own_weights(cls, params: Params) -> dict[str, float]:
+        return {"semckd": params.beta}
 
     def setup(self, build: Build) -> None:
         ours, theirs = build.student_shapes.stages, build.teacher_shapes.stages
@@ -81,7 +79,7 @@ class SemCKD(Method):
             for regressor, (ours, theirs) in zip(self.regressors, pairs, strict=True)
         ]
         return {
-            **kd_terms(student, teacher, batch, self.params.tau),
+            **self.kd_terms(student, teacher, batch),
             "semckd": (attention * torch.stack(errors, dim=1).view_as(attention)).sum(dim=2).mean(),
         }
 

@@ -6,16 +6,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from kdbench.method import Batch, Build, Method, MethodParams, Needs, param
+from kdbench.method import Batch, Build, Needs, param
 from kdbench.model import Outputs
-from kdbench_methods.kd import kd_terms
+from kdbench_methods.kd_term import KDTermParams, WithKDTerm
 from kdbench_methods.regressors import shrink_larger
 
 #: Least variance.
 EPSILON = 1e-5
 
 
-class VID(Method):
+class VID(WithKDTerm):
     """The student's stages predict the teacher's as the mean of a Gaussian with a learned variance per channel.
 
     L = CE(z_S, y) + α·τ²·KL(p_T^τ ‖ p_S^τ) + β·Σ_j mean [½·((μ_j(f_S^j) - f_T^j)²/σ²_j + ln σ²_j)]
@@ -32,17 +32,16 @@ class VID(Method):
     }
     needs = Needs(student=("logits", "stages"), teacher=("logits", "stages"))
 
-    class Params(MethodParams):
+    class Params(KDTermParams):
         alpha: float = param(1.0, "weight α of the KD term", alternatives="0 (RepDistiller)", ge=0)
-        tau: float = param(4.0, "temperature τ", gt=0)
         beta: float = param(1.0, "weight β of the negative log-likelihood", ge=0)
         variance: float = param(5.0, "variance σ² at the start", gt=EPSILON)
 
     params: Params
 
     @classmethod
-    def weights(cls, params: Params) -> dict[str, float]:
-        return {"ce": 1.0, "kd": params.alpha, "likelihood": params.beta}
+    def own_weights(cls, params: Params) -> dict[str, float]:
+        return {"likelihood": params.beta}
 
     def setup(self, build: Build) -> None:
         pairs = zip(build.student_shapes.stages, build.teacher_shapes.stages, strict=False)
@@ -57,7 +56,7 @@ class VID(Method):
             errors = (mean - f_t).square().sum(dim=(0, 2, 3)) / mean[:, 0].numel()
             likelihood.append((0.5 * (errors / variance + variance.log())).mean())
         return {
-            **kd_terms(student, teacher, batch, self.params.tau),
+            **self.kd_terms(student, teacher, batch),
             "likelihood": sum(likelihood),
         }
 

@@ -13,7 +13,7 @@ def terms(case: Case) -> None:
     """Terms have the names of `weights`, a text each in `formula`, and are finite scalars."""
     named = case.judged.weights(case.params)
     try:
-        texts = term_texts(case.judged)
+        texts = term_texts(case.judged, case.params)
     except UserError as error:
         raise Fault(f"{error}", "give every term of `weights` a text") from None
     if untold := [name for name in named if name not in texts]:

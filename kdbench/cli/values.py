@@ -47,23 +47,19 @@ def seeds_of(text: str) -> tuple[int, ...]:
 
 def parse_settings(settings: list[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """(`recipe.…` values, values by method) of `--set` options."""
-    recipe: dict[str, Any] = {}
-    params: dict[str, dict[str, Any]] = {}
-    given: set[tuple[str, str]] = set()
+    values: dict[str, dict[str, Any]] = {}
+    given: set[str] = set()
     for setting in settings:
         owner, key, text = _assignment(setting, "--set takes recipe.KEY=VALUE or METHOD.PARAMETER=VALUE")
-        if (owner, key) in given:
-            raise UserError(f"--set names {owner}.{key} twice; leave one of them.")
-        given.add((owner, key))
-        value = read_value(text, f"--set {owner}.{key}")
-        if owner == "recipe":
-            nested: Any = value
-            for part in reversed(key.split(".", MAX_YAML_DEPTH)):
-                nested = {part: nested}
-            recipe = merged(recipe, nested)
-        else:
-            params.setdefault(owner, {})[key] = value
-    return recipe, params
+        path = f"{owner}.{key}"
+        if twice := [other for other in given if f"{path}.".startswith(f"{other}.") or other.startswith(f"{path}.")]:
+            raise UserError(f"--set names {max(path, *twice, key=len)} twice; leave one of them.")
+        given.add(path)
+        nested: Any = read_value(text, f"--set {owner}.{key}")
+        for part in reversed(key.split(".", MAX_YAML_DEPTH)):
+            nested = {part: nested}
+        values[owner] = merged(values.get(owner, {}), nested)
+    return values.pop("recipe", {}), values
 
 
 def parse_candidates(settings: list[str]) -> dict[str, dict[str, list[Any]]]:

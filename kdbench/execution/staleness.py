@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+
+from pydantic import BaseModel
 
 from kdbench.environment.sources import Code, module_of
 from kdbench.registry import Registry
@@ -57,13 +59,21 @@ class Present:
         return None
 
     def _code(self, run: Run) -> Code:
-        method, _ = method_of(run, self._registry)
+        method, params = method_of(run, self._registry)
         networks = [run.student]
         if run.teacher and run.teacher.imported:
             # One that was trained has its network's code in the basis of its own record.
             networks.append(run.teacher.architecture)
-        things = (method, *(self._registry.architecture(name).builder for name in networks))
+        things = (method, *_held(params), *(self._registry.architecture(name).builder for name in networks))
         return Code.union(self._registry.sources.of(module_of(thing)) for thing in things)
+
+
+def _held(params: BaseModel) -> Iterator[type[BaseModel]]:
+    """The models among the values of parameters, and among theirs: a method computes with what they say."""
+    for _, value in params:
+        if isinstance(value, BaseModel):
+            yield type(value)
+            yield from _held(value)
 
 
 def _changed(before: dict[str, str], now: dict[str, str]) -> list[str]:

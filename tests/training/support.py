@@ -1,5 +1,6 @@
 """Runs on a data set of random pixels, small enough to train in a second."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -36,15 +37,26 @@ def noise_dataset(name: str = "noise", size: int = 20, classes: int = 4, side: i
     return make_dataset(name, tuple("abcdefgh"[:classes]), split(size), split(size // 2))
 
 
-def runs(*methods: str, pair: str = "resnet14:resnet8", seed: int = 0, recipe: Recipe = RECIPE) -> list[Run]:
+def runs(
+    *methods: str,
+    pair: str = "resnet14:resnet8",
+    seed: int = 0,
+    recipe: Recipe = RECIPE,
+    params: Mapping[str, dict[str, object]] | None = None,
+) -> list[Run]:
     """One run a method."""
+    chosen = params or {}
     grid = Grid(
         name="test",
         dataset="noise",
         recipe=recipe,
         teacher_recipe=recipe,
         seeds=(seed,),
-        tables=(Table(name="t", title="t", pairs=(pair,), rows=tuple(Row(method=m) for m in methods)),),
+        tables=(
+            Table(
+                name="t", title="t", pairs=(pair,), rows=tuple(Row(method=m, params=chosen.get(m, {})) for m in methods)
+            ),
+        ),
     )
     cells = Expansion(grid, load_plugins(), noise_dataset().info).cells
     return [run for cell in cells for run in cell.runs]
