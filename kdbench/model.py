@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from kdbench.inputs.errors import UserError
 from kdbench.stage_end import before_and_after_relu, last_norm, normalised
 
-Feature = Literal["logits", "stages", "final_map", "embedding", "preactivations", "class_maps"]
+Feature = Literal["logits", "stem", "stages", "final_map", "embedding", "preactivations", "class_maps"]
 FEATURES: tuple[Feature, ...] = get_args(Feature)
 
 
@@ -52,6 +52,11 @@ class Outputs:
     def logits(self) -> Tensor:
         """Class scores before the softmax, [B, K]."""
         return cast(Tensor, self._get("logits"))
+
+    @property
+    def stem(self) -> Tensor:
+        """The map that enters the first stage, [B, C, H, W]; raw where the family's stem ends before its ReLU."""
+        return cast(Tensor, self._get("stem"))
 
     @property
     def stages(self) -> tuple[Tensor, ...]:
@@ -110,9 +115,10 @@ def _detached(value: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class Shapes:
-    """Sizes of one sample's outputs: `stages` and `final_map` are (C, H, W)."""
+    """Sizes of one sample's outputs: `stem`, `stages` and `final_map` are (C, H, W)."""
 
     num_classes: int
+    stem: tuple[int, int, int]
     stages: tuple[tuple[int, int, int], ...]
     final_map: tuple[int, int, int]
     embedding: int
@@ -178,7 +184,7 @@ class StagedModel(nn.Module):
 
         `preactivations` and `class_maps` are among them only where `asked` names them: they alone cost something.
         """
-        x = self.stem(x)
+        x = stem = self.stem(x)
         ends, before = [], []
         for stage in self.stages:
             if "preactivations" in asked:
@@ -193,7 +199,9 @@ class StagedModel(nn.Module):
             features["preactivations"] = self._normalised(before)
         if "class_maps" in asked:
             features["class_maps"] = self.head.class_maps(final_map)
-        return Outputs(logits=logits, stages=tuple(ends), final_map=final_map, embedding=embedding, **features)
+        return Outputs(
+            logits=logits, stem=stem, stages=tuple(ends), final_map=final_map, embedding=embedding, **features
+        )
 
     def _normalised(self, before: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Maps before a ReLU, from what the stages say is one."""
@@ -270,8 +278,9 @@ class Architecture:
                 outputs = model.outputs(images)
         return Shapes(
             num_classes=num_classes,
-            stages=tuple((s.shape[1], s.shape[2], s.shape[3]) for s in outputs.stages),
-            final_map=(outputs.final_map.shape[1], outputs.final_map.shape[2], outputs.final_map.shape[3]),
+            stem=_size(outputs.stem),
+            stages=tuple(map(_size, outputs.stages)),
+            final_map=_size(outputs.final_map),
             embedding=outputs.embedding.shape[1],
         )
 
@@ -283,6 +292,12 @@ class Architecture:
         except (Exception, SystemExit) as error:
             text = " ".join(str(error).split())
             raise UserError(f"network '{self.name}' cannot {what}: {type(error).__name__}: {text}.") from error
+
+
+def _size(maps: Tensor) -> tuple[int, int, int]:
+    """(C, H, W) of maps [B, C, H, W]."""
+    _, channels, height, width = maps.shape
+    return channels, height, width
 
 
 class _Zeros(TorchFunctionMode):

@@ -5,6 +5,7 @@ from kdbench.method import Method
 from kdbench_methods.ab import AB
 from kdbench_methods.at import AT
 from kdbench_methods.byot import BYOT
+from kdbench_methods.cat_kd import CATKD
 from kdbench_methods.cc import CC
 from kdbench_methods.crd import CRD
 from kdbench_methods.ctkd import CTKD
@@ -15,6 +16,7 @@ from kdbench_methods.dskd import DSKD
 from kdbench_methods.dsn import DSN
 from kdbench_methods.dtd import DTD
 from kdbench_methods.fitnet import FitNet
+from kdbench_methods.fsp import FSP
 from kdbench_methods.ft import FT
 from kdbench_methods.ickd import ICKD
 from kdbench_methods.ka import KA
@@ -47,6 +49,6 @@ def kdbench_methods() -> list[type[Method]]:
     table1 = [Student, KD, FitNet, AT, VID, DSN, BYOT, DKS, DSKD]
     neighbours = [WeightedKD, KA, DTD, KADTD, MTKDSSR]
     field = [SP, RKD, PKT, NST, CC, DKD, CRD, ReviewKD, SemCKD, SimKD]
-    features = [KDSVD, AB, FT, OFD, SRRL, ICKD]
+    features = [FSP, KDSVD, AB, FT, OFD, SRRL, ICKD, CATKD]
     recent = [DIST, LSKD, TTM, WTTM, NKD, NormKD, SDD, CTKD]
     return [*table1, *neighbours, *field, *features, *recent]

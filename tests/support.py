@@ -90,6 +90,7 @@ def random_outputs(
         embedding=leaf(shapes.embedding),
         class_maps=leaf(num_classes, *shapes.final_map[1:]),
         preactivations=tuple(leaf(*stage) for stage in shapes.stages),
+        stem=leaf(*shapes.stem),
     )
 
 

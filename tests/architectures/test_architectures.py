@@ -254,6 +254,16 @@ def test_the_seed_alone_decides_the_weights(name):
 
 
 @pytest.mark.parametrize("name", SMALL)
+def test_the_stems_map_is_what_the_first_stage_is_given(name):
+    model = seeded(name).eval()
+    given = []
+    model.stages[0].register_forward_pre_hook(lambda stage, inputs: given.append(inputs[0].clone()))
+    outputs = model.outputs(torch.randn(2, 3, 16, 16))
+    assert torch.equal(outputs.stem, given[0])
+    assert ARCHITECTURES[name].shapes(5, 16).stem == tuple(outputs.stem.shape[1:])
+
+
+@pytest.mark.parametrize("name", SMALL)
 def test_logits_are_the_means_of_class_maps(name):
     outputs = seeded(name).eval().outputs(torch.randn(2, 3, 16, 16), ("class_maps",))
     assert outputs.class_maps.shape[2:] == outputs.final_map.shape[2:]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from kdbench.method import Batch, Method
 from kdbench.model import Architecture, Outputs
+from kdbench_methods.modules import Frozen
 from tests.support import STUDENT, TEACHER, build_method, declared, random_batch, random_outputs, tiny_architecture
 
 #: As many stages as TEACHER and maps of the same sizes, but other widths.
@@ -57,9 +58,11 @@ def pinned(
     def filled(outputs: Outputs, phase: float) -> Outputs:
         return mapped(outputs, lambda x: waves(*x.shape, phase=phase).requires_grad_(x.requires_grad))
 
+    frozen = [module.module for module in built.modules() if isinstance(module, Frozen)]
     with torch.no_grad():
-        for parameter in built.parameters():
-            parameter.copy_(waves(*parameter.shape, phase=0.3) / 10)
+        for module in (built, *frozen):
+            for parameter in module.parameters():
+                parameter.copy_(waves(*parameter.shape, phase=0.3) / 10)
         batch.labels.copy_(torch.arange(len(batch.labels)) * 3 % 5)
     return built, filled(student, 0.7), filled(teacher, 1.1), batch
 

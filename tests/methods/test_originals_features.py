@@ -5,6 +5,7 @@
 import pytest
 
 from kdbench_methods.ab import AB
+from kdbench_methods.fsp import FSP
 from kdbench_methods.ft import FT
 from kdbench_methods.ickd import ICKD
 from kdbench_methods.ofd import OFD
@@ -15,13 +16,14 @@ from tests.methods.support import PAIRS, pinned, prints
 NUMBERS = [
     (AB, {}, "equal stages", (0.665868649671, 0.104651629132, -0.0378181494159)),
     (AB, {}, "deeper teacher", (0.128151024654, 0.0428306869888, -0.136049320541)),
-    (FT, {}, "equal stages", (55.9816656578, 55.9338144022, -137.460840373)),
-    (FT, {}, "coarse student", (37.6197117571, 373.497841537, 266.628691934)),
-    (FT, {"factor": "whole", "beta": 500.0}, "equal stages", (111.325420461, 91.3326753169, -3.87012270409)),
+    (FSP, {}, "same network", (23.9998961653, 0.436257676116, 0.140227840946)),
+    (FT, {}, "equal stages", (34.6034056659, 75.515479965, 292.673272133)),
+    (FT, {}, "coarse student", (34.2501405592, 747.560123428, -1405.04424237)),
+    (FT, {"factor": "whole", "beta": 500.0}, "equal stages", (99.2999698781, 101.539876577, 373.479106931)),
     (OFD, {"beta": 1.0}, "equal stages", (482.269958446, 44.264966461, -74.1065470287)),
     (OFD, {"beta": 1.0}, "deeper student", (36.1277734604, 9.37504471435, -3.95690561308)),
-    (SRRL, {}, "deeper student", (15.7138075949, 1.92782791358, 1.55803562445)),
-    (SRRL, {}, "deeper teacher", (15.4810922657, 3.53891507443, 0.795488879309)),
+    (SRRL, {}, "deeper student", (15.6044343339, 2.04529536491, -1.56524556594)),
+    (SRRL, {}, "deeper teacher", (15.5619082766, 3.18444428982, -0.272606131856)),
     (ICKD, {}, "deeper student", (10.2401857452, 1.55848561313, 2.35133492274)),
     (ICKD, {}, "equal stages", (9.17104252406, 16.7238838435, 41.7638609486)),
 ]

@@ -13,6 +13,7 @@ from kdbench.method import Batch
 from kdbench_methods.ab import AB
 from kdbench_methods.at import AT
 from kdbench_methods.byot import BYOT
+from kdbench_methods.cat_kd import CATKD
 from kdbench_methods.ctkd import CTKD
 from kdbench_methods.dist import DIST
 from kdbench_methods.dks import DKS
@@ -75,6 +76,7 @@ VARIANTS = {
     "dskd per batch": (DSKD, {"weights_per": "batch", "feature_tap": "last_stage", "projector": "conv1x1"}),
     "dskd bilinear": (DSKD, {"resize": "bilinear"}),
     "ab": (AB, {}),
+    "cat_kd": (CATKD, {}),
     "ofd": (OFD, {}),
     "ft": (FT, {}),
     "ft whole": (FT, {"factor": "whole"}),
