@@ -10,7 +10,7 @@ from torch.nn.functional import l1_loss, mse_loss, normalize
 from kdbench.method import Batch, Build, Method, MethodParams, Needs, param
 from kdbench.model import Outputs, Shapes
 from kdbench_methods.at import attention
-from kdbench_methods.kd import kd_terms
+from kdbench_methods.kd_term import KDTermParams, WithKDTerm
 from kdbench_methods.modules import Frozen
 from kdbench_methods.regressors import shrink_larger
 
@@ -46,7 +46,7 @@ class Paraphraser(Method):
         return {"reconstruction": mse_loss(self.run(self.decoder, self.run(self.encoder, original)), original)}
 
 
-class FT(Method):
+class FT(WithKDTerm):
     """The student's last stage, translated, attends like a paraphrase of the teacher's.
 
     E is the trained and frozen encoder of an autoencoder of F_T (its pre-stage), G the translator, of the same form
@@ -65,9 +65,8 @@ class FT(Method):
     }
     needs = Needs(student=("logits", "stages"), teacher=("logits", "stages"))
 
-    class Params(MethodParams):
+    class Params(KDTermParams):
         alpha: float = param(1.0, "weight α of the KD term", alternatives="0 (RepDistiller)", ge=0)
-        tau: float = param(4.0, "temperature τ", gt=0)
         beta: float = param(
             200.0,
             "weight β of the factors' distance",
@@ -86,11 +85,11 @@ class FT(Method):
 
     @classmethod
     def caveat_for(cls, params: Params) -> str:
-        return "+ KD" if params.alpha else ""
+        return params.remark
 
     @classmethod
-    def weights(cls, params: Params) -> dict[str, float]:
-        return {"ce": 1.0, "kd": params.alpha, "factor": params.beta}
+    def own_weights(cls, params: Params) -> dict[str, float]:
+        return {"factor": params.beta}
 
     @classmethod
     def pre_stage(cls, params: Params) -> tuple[type[Method], MethodParams] | None:
@@ -120,7 +119,7 @@ class FT(Method):
         theirs = self.run(self.paraphraser.module, teacher.stages[-1])
         compared = {"attention": attention, "whole": whole}[self.params.factor]
         return {
-            **kd_terms(student, teacher, batch, self.params.tau),
+            **self.kd_terms(student, teacher, batch),
             "factor": l1_loss(*map(compared, shrink_larger(ours, theirs))),
         }
 

@@ -4,12 +4,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from kdbench.method import Batch, Build, Method, MethodParams, Needs, param
+from kdbench.method import Batch, Build, Needs, param
 from kdbench.model import Outputs
-from kdbench_methods.kd import kd_terms
+from kdbench_methods.kd_term import KDTermParams, WithKDTerm
 
 
-class ICKD(Method):
+class ICKD(WithKDTerm):
     """The channels of the student's last stage are alike where the teacher's are.
 
     G(F) [B, C, C] holds the inner products of a map's channels, each row at unit length, and r is 1×1 - BN to the
@@ -30,16 +30,15 @@ class ICKD(Method):
     }
     needs = Needs(student=("logits", "stages"), teacher=("logits", "stages"))
 
-    class Params(MethodParams):
+    class Params(KDTermParams):
         alpha: float = param(1.0, "weight α of the KD term", alternatives="0 (the authors' row without KL)", ge=0)
-        tau: float = param(4.0, "temperature τ", gt=0)
         beta: float = param(2.5, "weight β of the correlations' distance", ge=0)
 
     params: Params
 
     @classmethod
-    def weights(cls, params: Params) -> dict[str, float]:
-        return {"ce": 1.0, "kd": params.alpha, "correlation": params.beta}
+    def own_weights(cls, params: Params) -> dict[str, float]:
+        return {"correlation": params.beta}
 
     def setup(self, build: Build) -> None:
         channels, target = build.student_shapes.stages[-1][0], build.teacher_shapes.stages[-1][0]
@@ -48,7 +47,7 @@ class ICKD(Method):
     def terms(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         ours, theirs = self.run(self.regressor, student.stages[-1]), teacher.stages[-1]
         return {
-            **kd_terms(student, teacher, batch, self.params.tau),
+            **self.kd_terms(student, teacher, batch),
             "correlation": (correlations(ours) - correlations(theirs)).square().sum(dim=2).mean(),
         }
 

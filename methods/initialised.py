@@ -4,12 +4,12 @@ import math
 
 from torch import Tensor
 
-from kdbench.method import Batch, Build, Method, MethodParams, param
+from kdbench.method import Batch, Build, param
 from kdbench.model import Outputs
-from kdbench_methods.kd import kd_terms
+from kdbench_methods.kd_term import KDTermParams, WithKDTerm
 
 
-class Initialised(Method):
+class Initialised(WithKDTerm):
     """A method that trains the student's features first, and only then the student.
 
     For the first E₀ epochs L = β·L_feature, from then on L = CE(z_S, y) + α·τ²·KL(p_T^τ ‖ p_S^τ), E₀ the share
@@ -21,9 +21,8 @@ class Initialised(Method):
 
     caveat = "initialises within the run, RepDistiller in 30 epochs before it"
 
-    class Params(MethodParams):
+    class Params(KDTermParams):
         alpha: float = param(1.0, "weight α of the KD term in the second part", alternatives="0 (RepDistiller)", ge=0)
-        tau: float = param(4.0, "temperature τ", gt=0)
         beta: float = param(1.0, "weight β of the features' loss in the first part", ge=0)
         initial: float = param(
             0.125, "share of the epochs, rounded up to whole ones, that are the first part", gt=0, lt=1
@@ -33,18 +32,18 @@ class Initialised(Method):
 
     @classmethod
     def caveat_for(cls, params: Params) -> str:
-        return f"+ KD; {cls.caveat}" if params.alpha else cls.caveat
+        return "; ".join(filter(None, (params.remark, cls.caveat)))
 
     @classmethod
-    def weights(cls, params: Params) -> dict[str, float]:
-        return {"ce": 1.0, "kd": params.alpha, "feature": params.beta}
+    def own_weights(cls, params: Params) -> dict[str, float]:
+        return {"feature": params.beta}
 
     def setup(self, build: Build) -> None:
         self.initial_epochs = math.ceil(self.params.initial * build.epochs)
 
     def terms(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         first = (batch.epoch <= self.initial_epochs).to(batch.epoch.dtype)
-        later = {name: (1 - first) * term for name, term in kd_terms(student, teacher, batch, self.params.tau).items()}
+        later = {name: (1 - first) * term for name, term in self.kd_terms(student, teacher, batch).items()}
         return later | {"feature": first * self.feature(student, teacher)}
 
     def feature(self, student: Outputs, teacher: Outputs) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, model_serializer, model_validator
 from torch import Tensor
@@ -125,6 +125,9 @@ class WithKDTerm(Method):
     label's term and the KD term from `kd_terms`; what it reads itself may follow from parameters in `own_needs`.
     """
 
+    #: Whether its own terms read the teacher's logits as well.
+    reads_teacher_logits: ClassVar[bool] = False
+
     class Params(KDTermParams):
         """Those of the KD term."""
 
@@ -147,7 +150,7 @@ class WithKDTerm(Method):
     @classmethod
     def needs_for(cls, params: KDTermParams) -> Needs:
         needs = cls.own_needs(params)
-        if params.kd_term == "none":
+        if params.kd_term == "none" and not cls.reads_teacher_logits:
             return replace(needs, teacher=tuple(feature for feature in needs.teacher if feature != "logits"))
         if not params.other:
             return needs

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from kdbench.method import Batch, Method, MethodParams, Needs, param
+from kdbench.method import Batch, Needs, param
 from kdbench.model import Outputs, Shapes
-from kdbench_methods.kd import kd_terms
+from kdbench_methods.kd_term import KDTermParams, WithKDTerm
 
 #: Singular vectors of the student beyond k that may stand for one of the teacher's.
 SPARE = 3
@@ -18,7 +18,7 @@ SQUARINGS = 10
 NOTHING = 1e-5
 
 
-class KDSVD(Method):
+class KDSVD(WithKDTerm):
     """The channels' relation from one stage to the next, by each map's leading singular vectors, is the teacher's.
 
     V_l [B, C_l, k] are the right singular vectors of a stage's map as a matrix [H·W, C_l], weighted by the teacher's k
@@ -44,9 +44,8 @@ class KDSVD(Method):
     }
     needs = Needs(student=("logits", "stages"), teacher=("logits", "stages"))
 
-    class Params(MethodParams):
+    class Params(KDTermParams):
         alpha: float = param(1.0, "weight α of the KD term", alternatives="0 (RepDistiller, mdistiller)", ge=0)
-        tau: float = param(4.0, "temperature τ", gt=0)
         beta: float = param(1.0, "weight β of the relations' distance (mdistiller's)", ge=0)
         k: int = param(1, "singular vectors k of the teacher that are compared", ge=1)
 
@@ -54,11 +53,11 @@ class KDSVD(Method):
 
     @classmethod
     def caveat_for(cls, params: Params) -> str:
-        return "+ KD" if params.alpha else ""
+        return params.remark
 
     @classmethod
-    def weights(cls, params: Params) -> dict[str, float]:
-        return {"ce": 1.0, "kd": params.alpha, "svd": params.beta}
+    def own_weights(cls, params: Params) -> dict[str, float]:
+        return {"svd": params.beta}
 
     @classmethod
     def decline(cls, params: Params, student: Shapes, teacher: Shapes | None) -> str | None:
@@ -85,7 +84,7 @@ class KDSVD(Method):
             for pair_s, pair_t in zip(pairwise(ours), pairwise(theirs), strict=True)
         ]
         return {
-            **kd_terms(student, teacher, batch, self.params.tau),
+            **self.kd_terms(student, teacher, batch),
             "svd": torch.stack(distances).sum(),
         }
 

@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from kdbench.method import Batch, Build, Method, MethodParams, Needs, param
+from kdbench.method import Batch, Build, Needs, param
 from kdbench.model import Outputs
 from kdbench_methods.connectors import connector, halving_sum
-from kdbench_methods.kd import kd_terms
+from kdbench_methods.kd_term import KDTermParams, WithKDTerm
 from kdbench_methods.modules import resized
 from kdbench_methods.mtkd_ssr import from_the_deep
 
@@ -17,7 +17,7 @@ RARELY = 0.001
 SURELY_POSITIVE = 3.0
 
 
-class OFD(Method):
+class OFD(WithKDTerm):
     """The student's maps before the ReLU follow the teacher's where these are positive, and stay low where not.
 
     P_l [B, C, H, W] is a stage's map before its ReLU, r_l is 1×1 - BN, and m_l the margin of each of the teacher's
@@ -38,9 +38,8 @@ class OFD(Method):
     }
     needs = Needs(student=("logits", "preactivations"), teacher=("logits", "preactivations"))
 
-    class Params(MethodParams):
+    class Params(KDTermParams):
         alpha: float = param(1.0, "weight α of the KD term", alternatives="0 (the authors' code, mdistiller)", ge=0)
-        tau: float = param(4.0, "temperature τ", gt=0)
         beta: float = param(0.001, "weight β of the features' distance, a sum over a sample's elements", ge=0)
 
     params: Params
@@ -48,11 +47,11 @@ class OFD(Method):
 
     @classmethod
     def caveat_for(cls, params: Params) -> str:
-        return "+ KD" if params.alpha else ""
+        return params.remark
 
     @classmethod
-    def weights(cls, params: Params) -> dict[str, float]:
-        return {"ce": 1.0, "kd": params.alpha, "feature": params.beta}
+    def own_weights(cls, params: Params) -> dict[str, float]:
+        return {"feature": params.beta}
 
     def setup(self, build: Build) -> None:
         pairs = list(from_the_deep(build.student_shapes.stages, build.teacher_shapes.stages))
@@ -70,7 +69,7 @@ class OFD(Method):
             for r, (p_s, p_t), low in zip(self.connectors, pairs, lowest, strict=True)
         ]
         return {
-            **kd_terms(student, teacher, batch, self.params.tau),
+            **self.kd_terms(student, teacher, batch),
             "feature": halving_sum(distances),
         }
 

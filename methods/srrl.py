@@ -5,14 +5,14 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from kdbench.method import Batch, Build, Method, MethodParams, Needs, param
+from kdbench.method import Batch, Build, Needs, param
 from kdbench.model import Outputs, spatial_mean
 from kdbench_methods.connectors import connector
-from kdbench_methods.kd import kd_terms
+from kdbench_methods.kd_term import KDTermParams, WithKDTerm
 from kdbench_methods.modules import Frozen, as_map
 
 
-class SRRL(Method):
+class SRRL(WithKDTerm):
     """The student's embedding, brought to the teacher's width, is to equal the teacher's and to mean the same to the
     teacher's classifier.
 
@@ -34,9 +34,8 @@ class SRRL(Method):
         "regression": "mean (W_T(e) − z_T)², W_T the teacher's classifier",
     }
 
-    class Params(MethodParams):
+    class Params(KDTermParams):
         alpha: float = param(1.0, "weight α of the KD term", alternatives="0 (the authors' code)", ge=0)
-        tau: float = param(4.0, "temperature τ of the KD term", gt=0)
         beta: float = param(1.0, "weight β of the feature loss", ge=0)
         gamma: float = param(1.0, "weight γ of the softmax regression's loss", ge=0)
         connect: Literal["map", "embedding"] = param(
@@ -47,18 +46,20 @@ class SRRL(Method):
 
     params: Params
 
-    @classmethod
-    def caveat_for(cls, params: Params) -> str:
-        return "+ KD" if params.alpha else ""
+    reads_teacher_logits = True
 
     @classmethod
-    def needs_for(cls, params: Params) -> Needs:
+    def caveat_for(cls, params: Params) -> str:
+        return params.remark
+
+    @classmethod
+    def own_needs(cls, params: Params) -> Needs:
         tap: Literal["final_map", "embedding"] = "final_map" if params.connect == "map" else "embedding"
         return Needs(student=("logits", tap), teacher=("logits", "embedding"))
 
     @classmethod
-    def weights(cls, params: Params) -> dict[str, float]:
-        return {"ce": 1.0, "kd": params.alpha, "feature": params.beta, "regression": params.gamma}
+    def own_weights(cls, params: Params) -> dict[str, float]:
+        return {"feature": params.beta, "regression": params.gamma}
 
     def setup(self, build: Build) -> None:
         widths = build.student_shapes.embedding, build.teacher_shapes.embedding
@@ -69,7 +70,7 @@ class SRRL(Method):
         ours = student.final_map if self.params.connect == "map" else as_map(student.embedding)
         embedding = spatial_mean(self.run(self.connector, ours))
         return {
-            **kd_terms(student, teacher, batch, self.params.tau),
+            **self.kd_terms(student, teacher, batch),
             "feature": mse_loss(embedding, teacher.embedding),
             "regression": mse_loss(self.run(self.classifier.module, embedding), teacher.logits),
         }
