@@ -34,6 +34,7 @@ from kdbench_methods.pkt import PKT
 from kdbench_methods.reviewkd import ReviewKD
 from kdbench_methods.rkd import RKD
 from kdbench_methods.sdd import SDD
+from kdbench_methods.sdd_dkd import SDDDKD
 from kdbench_methods.semckd import SemCKD
 from kdbench_methods.simkd import SimKD
 from kdbench_methods.sp import SP
@@ -50,5 +51,5 @@ def kdbench_methods() -> list[type[Method]]:
     neighbours = [WeightedKD, KA, DTD, KADTD, MTKDSSR]
     field = [SP, RKD, PKT, NST, CC, DKD, CRD, ReviewKD, SemCKD, SimKD]
     features = [FSP, KDSVD, AB, FT, OFD, SRRL, ICKD, CATKD]
-    recent = [DIST, LSKD, TTM, WTTM, NKD, NormKD, SDD, CTKD]
+    recent = [DIST, LSKD, TTM, WTTM, NKD, NormKD, SDD, SDDDKD, CTKD]
     return [*table1, *neighbours, *field, *features, *recent]

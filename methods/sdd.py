@@ -12,12 +12,23 @@ from kdbench.model import Outputs
 from kdbench_methods.modules import resized
 
 
-class SDD(Method):
-    """KD of the logits of image regions, of the whole image and of the cells of finer and finer grids.
+class RegionParams(MethodParams):
+    """Parameters of methods that compare image regions."""
 
-    z^r [B, K] = the classifier's logits of the final map's mean over region r, of N regions; z^1 is the whole image's.
-    L = λ_CE·CE(z_S, y) + λ_KD·mean_{r,i} w_r,i·τ²·kl_i(p_T^{r,τ} ‖ p_S^{r,τ}); w is β where the teacher is right about
-    the region and wrong about the image, or the reverse (complementary), else 1 (consistent). No modules.
+    finest: Literal[2, 4] = param(
+        4,
+        "cells on a side of the finest grid; the coarser ones have half as many each, down to the whole image",
+        alternatives="2: the authors' for VGG13 → VGG8 and ResNet32×4 → ResNet8×4",
+    )
+    complementary: float = param(2.0, "weight of complementary regions", ge=0)
+
+
+class SDD(Method):
+    """KD of the logits of image regions: of the whole image and of the cells of finer and finer grids.
+
+    z^r [B, K] = the classifier's logits of the final map's mean over region r, of N regions:
+    L = λ_CE·CE(z_S, y) + λ_KD·mean_{r,i} w_r,i·τ²·kl_i(p_T^{r,τ} ‖ p_S^{r,τ}); w is greater than 1 where the teacher is
+    right about the region and wrong about the image, or the reverse (complementary), else 1 (consistent). No modules.
     A map smaller than a grid is replicated. The paper's sum over regions is a mean in the authors' code, and here.
     """
 
@@ -30,16 +41,10 @@ class SDD(Method):
     }
     needs = Needs(student=("logits", "class_maps"), teacher=("class_maps",))
 
-    class Params(MethodParams):
+    class Params(RegionParams):
         ce_weight: float = param(0.1, "weight λ_CE of the labels' loss", ge=0)
         alpha: float = param(0.9, "weight λ_KD of the KD term", ge=0)
         tau: float = param(4.0, "temperature τ", gt=0)
-        finest: Literal[2, 4] = param(
-            4,
-            "cells on a side of the finest grid; the coarser ones have half as many each, down to the whole image",
-            alternatives="2: the authors' for VGG13 → VGG8 and ResNet32×4 → ResNet8×4",
-        )
-        complementary: float = param(2.0, "weight β of complementary regions", ge=0)
 
     params: Params
 
@@ -48,15 +53,19 @@ class SDD(Method):
         return {"ce": params.ce_weight, "kd": params.alpha}
 
     def terms(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        p = self.params
-        ours, theirs = (regions(maps, p.finest) for maps in (student.class_maps, teacher.class_maps))
-        right = theirs.argmax(dim=2) == batch.labels
-        weights = torch.where(right == right[0], 1.0, p.complementary)
-        divergences = kd(ours.flatten(0, 1), theirs.flatten(0, 1), p.tau, reduction="none")
+        ours, theirs, weights = compared(student, teacher, batch, self.params)
         return {
             "ce": cross_entropy(student.logits, batch.labels),
-            "kd": (weights.flatten() * divergences).mean(),
+            "kd": (weights * kd(ours, theirs, self.params.tau, reduction="none")).mean(),
         }
+
+
+def compared(student: Outputs, teacher: Outputs, batch: Batch, params: RegionParams) -> tuple[Tensor, Tensor, Tensor]:
+    """Both networks' logits of all regions of all samples, region by region, [N·B, K], and the weights w [N·B]."""
+    ours, theirs = (regions(maps, params.finest) for maps in (student.class_maps, teacher.class_maps))
+    right = theirs.argmax(dim=2) == batch.labels
+    weights = torch.where(right == right[0], 1.0, params.complementary)
+    return ours.flatten(0, 1), theirs.flatten(0, 1), weights.flatten()
 
 
 def regions(class_maps: Tensor, finest: int) -> Tensor:

@@ -8,6 +8,7 @@ from kdbench_methods.lskd import LSKD
 from kdbench_methods.nkd import NKD
 from kdbench_methods.normkd import NormKD
 from kdbench_methods.sdd import SDD
+from kdbench_methods.sdd_dkd import SDDDKD
 from kdbench_methods.ttm import TTM
 from kdbench_methods.wttm import WTTM
 from tests.methods.support import pinned, prints
@@ -28,6 +29,8 @@ NUMBERS = [
     (NormKD, {"t_norm": 1.5}, 1, (3.82550615355, 0.295611763856, -0.340564485187)),
     (SDD, {}, 1, (4.17542907441, 0.401913166644, -0.0930945009354)),
     (SDD, {"finest": 2, "tau": 2.0}, 1, (3.3235830438, 0.35759037394, -0.136540357433)),
+    (SDDDKD, {}, 20, (37.8633156954, 4.21380319141, -7.99016719137)),
+    (SDDDKD, {"finest": 2, "tau": 2.0}, 5, (9.64920925488, 1.03582209436, -1.94598969182)),
     (CTKD, {}, 10, (3.89918417988, 0.491966954427, 0.0784956400355)),
 ]
 

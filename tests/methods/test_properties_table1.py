@@ -32,6 +32,7 @@ from kdbench_methods.nkd import NKD
 from kdbench_methods.normkd import NormKD
 from kdbench_methods.ofd import OFD
 from kdbench_methods.sdd import SDD
+from kdbench_methods.sdd_dkd import SDDDKD
 from kdbench_methods.srrl import SRRL
 from kdbench_methods.student import Student
 from kdbench_methods.ttm import TTM
@@ -69,6 +70,7 @@ VARIANTS = {
     "nkd": (NKD, {}),
     "normkd": (NormKD, {}),
     "sdd": (SDD, {}),
+    "sdd_dkd": (SDDDKD, {}),
     "ctkd": (CTKD, {}),
     "dskd": (DSKD, {}),
     "dskd none": (DSKD, {"blocks": ()}),

@@ -1,9 +1,10 @@
-"""SDD against Python loops over regions and samples."""
+"""SDD, with KD's term and with DKD's, against Python loops over regions and samples."""
 
 import pytest
 import torch
 
 from kdbench_methods.sdd import SDD, regions
+from kdbench_methods.sdd_dkd import SDDDKD
 from tests.methods import reference as ref
 from tests.methods.support import PAIRS, approx, assert_terms, case, check_gradient, replaced
 
@@ -15,13 +16,27 @@ def cells(maps, finest):
         yield from (pooled[:, :, i, j] for i in range(side) for j in range(side))
 
 
-def expected(student, teacher, batch, *, finest=4, tau=4.0, complementary=2.0):
+def kl(z_s, z_t, y, tau):
+    return ref.kl_of_logits(z_t, z_s, tau)
+
+
+def tckd(z_s, z_t, y, tau):
+    p_s, p_t = ref.softmax(z_s.tolist(), tau)[y], ref.softmax(z_t.tolist(), tau)[y]
+    return ref.kl([p_t, 1 - p_t], [p_s, 1 - p_s])
+
+
+def nckd(z_s, z_t, y, tau):
+    z_s, z_t = (z[:y] + z[y + 1 :] for z in (z_s.tolist(), z_t.tolist()))
+    return ref.kl(ref.softmax(z_t, tau), ref.softmax(z_s, tau))
+
+
+def expected(student, teacher, batch, *, finest=4, tau=4.0, complementary=2.0, divergence=kl):
     losses = []
     for ours, theirs in zip(cells(student.class_maps, finest), cells(teacher.class_maps, finest), strict=True):
         whole = teacher.class_maps.mean(dim=(2, 3))
-        for z_s, z_t, z, y in zip(ours, theirs, whole, batch.labels, strict=True):
+        for z_s, z_t, z, y in zip(ours, theirs, whole, batch.labels.tolist(), strict=True):
             agree = (z_t.argmax() == y) == (z.argmax() == y)
-            losses.append((1 if agree else complementary) * tau**2 * ref.kl_of_logits(z_t, z_s, tau))
+            losses.append((1 if agree else complementary) * tau**2 * divergence(z_s, z_t, y, tau))
     return ref.mean(losses)
 
 
@@ -33,6 +48,18 @@ def test_terms_equal_the_formula(pair, params):
         method.terms(student, teacher, batch),
         ce=ref.cross_entropy(student.logits, batch.labels),
         kd=expected(student, teacher, batch, **params),
+    )
+
+
+@pytest.mark.parametrize(("epoch", "warmup"), [(5, 0.25), (30, 1.0)])
+@pytest.mark.parametrize("params", [{}, {"finest": 2, "tau": 2.0}], ids=str)
+def test_dkds_terms_equal_the_formula(params, epoch, warmup):
+    method, student, teacher, batch = case(SDDDKD, epoch=epoch, **params)
+    assert_terms(
+        method.terms(student, teacher, batch),
+        ce=ref.cross_entropy(student.logits, batch.labels),
+        tckd=warmup * expected(student, teacher, batch, divergence=tckd, **params),
+        nckd=warmup * expected(student, teacher, batch, divergence=nckd, **params),
     )
 
 
@@ -62,10 +89,12 @@ def test_constant_maps_are_kd():
 
 def test_defaults():
     assert SDD.weights(SDD.Params()) == {"ce": 0.1, "kd": 0.9}
+    assert SDDDKD.weights(SDDDKD.Params()) == {"ce": 1.0, "tckd": 1.0, "nckd": 8.0}
 
 
-def test_gradient():
-    check_gradient(*case(SDD, batch=3), "class_maps")
+@pytest.mark.parametrize("method", [SDD, SDDDKD])
+def test_gradient(method):
+    check_gradient(*case(method, batch=3), "class_maps")
 
 
 def test_a_student_like_its_teacher_has_nothing_to_learn_from_it():
