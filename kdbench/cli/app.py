@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -89,13 +91,10 @@ def run_command() -> int:
     """
     terminal.separate_output()
     with filtered() as out, quiet_libraries():
-        command = typer.main.get_command(app)
         width = terminal.screen_width()
-        if width and width < NARROW:
-            # Else help is as wide as that.
-            command.context_settings["terminal_width"] = width - 2
-        _apart(command, out)
-        code = _exit_code(command)
+        # Else help is as wide as that.
+        narrow = {"terminal_width": width - 2} if width and width < NARROW else {}
+        code = _exit_code(functools.partial(_command(), **narrow))
         if why := out.lost():
             typer.echo(f"kdbench: standard output cannot be written ({why}); all else is done.", err=True)
             code = code or 2
@@ -113,15 +112,23 @@ def _exit_code(command: Callable[[], object]) -> int:
     return 0
 
 
-def _apart(command: Any, out: Filter) -> None:
+@functools.cache
+def _command() -> Any:
+    """What the commands' declarations come to, which takes longer than many a command."""
+    command = typer.main.get_command(app)
+    _apart(command)
+    return command
+
+
+def _apart(command: Any) -> None:
     """Let no print of foreign code come between what the commands tell."""
     for inner in getattr(command, "commands", {}).values():
-        _apart(inner, out)
+        _apart(inner)
     callback = command.callback
 
     def apart(**values: Any) -> None:
         try:
-            with aside(out):
+            with aside(cast(Filter, sys.stdout)):
                 callback(**values)
         except KeyboardInterrupt:
             typer.echo(LAST_WORDS, err=True, nl=False)

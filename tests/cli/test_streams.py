@@ -3,7 +3,6 @@
 import errno
 import io
 import json
-import os
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -13,6 +12,7 @@ import pytest
 
 from kdbench.cli.main import main
 from kdbench.store.store import Store
+from tests import processes
 from tests.cli.support import tiny_grid
 
 PRINTS = """
@@ -57,17 +57,12 @@ def test_json_is_alone_whatever_a_plugin_prints_here_and_in_workers(tmp_path):
     plugin = tmp_path / "plugin.py"
     plugin.write_text(PRINTS)
     words = ["run", "--grid", tiny_grid(tmp_path), "--methods", "mine", "--plugin", plugin, "--results", tmp_path / "r"]
-    done = subprocess.run(
-        [sys.executable, "-m", "kdbench", *map(str, words), "--workers", "2", "--json"],
-        capture_output=True,
-        env={**os.environ, "PYTHONIOENCODING": "ascii"},
-    )
-    err = done.stderr.decode("ascii")
-    assert done.returncode == 0, err
-    assert [cell["method"] for cell in json.loads(done.stdout)] == ["mine"]
+    done = processes.run(*words, "--workers", 2, "--json", env={"PYTHONIOENCODING": "ascii"})
+    assert done.code == 0, done.err
+    assert [cell["method"] for cell in json.loads(done.out)] == ["mine"]
     for printed in ("import", "write", "weights", r"\u2192 terms", "hook", "end"):
-        assert f"foreign {printed}" in err
-    assert "foreign warning" not in err and "Warning" not in err
+        assert f"foreign {printed}" in done.err
+    assert "foreign warning" not in done.err and "Warning" not in done.err
 
 
 class Pipe(io.StringIO):
@@ -92,21 +87,19 @@ def test_training_goes_on_when_its_reader_has_left(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_full_and_closed_streams_of_a_process(tmp_path):
-    script = '"$0" -m kdbench list recipes {}; echo $? >&3'
-    for streams, code, sentence in (
+    for out, err, code, sentence in (
         (
-            ">/dev/full",
-            "2",
+            "/dev/full",
+            tmp_path / "err",
+            2,
             "kdbench: standard output cannot be written (No space left on device); all else is done.\n",
         ),
-        (">&-", "0", ""),
-        (">/dev/full 2>&-", "2", ""),
-        (">&- 2>&-", "0", ""),
+        (None, tmp_path / "none", 0, ""),
+        ("/dev/full", None, 2, ""),
+        (None, None, 0, ""),
     ):
-        told = tmp_path / "code"
-        shell = ["sh", "-c", f"exec 3>{told}; " + script.format(streams), sys.executable]
-        done = subprocess.run(shell, capture_output=True, text=True)
-        assert (told.read_text().strip(), done.stderr) == (code, sentence), streams
+        assert processes.start("list", "recipes", out=out, err=err).wait() == code, (out, err)
+        assert not err or err.read_text() == sentence
 
 
 def test_an_early_ctrl_c_is_one_line():

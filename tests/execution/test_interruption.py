@@ -2,21 +2,20 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from kdbench.store.store import Store
+from tests import processes
 from tests.cli.support import kdbench
 
 pytestmark = pytest.mark.long
 
 GRID = """
 dataset: digits
-recipe: {epochs: 3, batch_size: 32, milestones: [3], augmentation: {crop_padding: 1, flip: false}}
+recipe: {epochs: 3, batch_size: 32, max_steps: 8, milestones: [3], augmentation: {crop_padding: 1, flip: false}}
 seeds: [0]
 tables:
   - name: first
@@ -48,17 +47,9 @@ def kdbench_epoch_ended(run, epoch):
 
 def start(folder, results, *words, workers):
     """The process, printing to `folder/output`."""
-    command = [sys.executable, "-m", "kdbench", "run", "--grid", str(folder / "grid.yaml"), "--results", str(results)]
-    with (folder / "output").open("w") as output:
-        return subprocess.Popen(
-            [*command, "--workers", str(workers), "--checkpoint-seconds", "0", *words],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            start_new_session=True,
-            # Whoever runs the tests may have been told to ignore it.
-            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
-        )
+    command = ["run", "--grid", folder / "grid.yaml", "--results", results, "--workers", workers]
+    output = folder / "output"
+    return processes.start(*command, "--checkpoint-seconds", 0, *words, out=output, err=output)
 
 
 def outcomes(results):

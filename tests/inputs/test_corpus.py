@@ -1,12 +1,11 @@
 """Every file of the corpus is refused in a sentence, by its reader and by the command; nothing is run or written."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests import processes
 from tests.cli.support import kdbench
 from tests.inputs.corpus import CORPUS
 from tests.inputs.support import READERS, check_refused, refused, tiny_grid, unchanged
@@ -47,9 +46,7 @@ def test_the_command_refuses_it(place: Path, kind: str, name: str) -> None:
 
 def test_a_process_of_its_own_says_one_line_and_runs_nothing(place: Path) -> None:
     path = CORPUS["zoo", "code beside the weights, zip"](place / "files", place / "canary")
-    command = [sys.executable, "-m", "kdbench", "teachers", "import", str(path), "--arch", "resnet8"]
     with unchanged(place):
-        done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.startswith("kdbench: ") and done.stderr.count("\n") == 1
-    assert "holds more than tensors, numbers and options, so it is not loaded" in done.stderr
+        done = processes.run("teachers", "import", path, "--arch", "resnet8")
+    check_refused(done)
+    assert done.out == "" and "holds more than tensors, numbers and options, so it is not loaded" in done.err
