@@ -25,6 +25,7 @@ from kdbench_methods.kd import KD
 from kdbench_methods.kd_weighted import WeightedKD
 from kdbench_methods.kdsvd import KDSVD
 from kdbench_methods.lskd import LSKD
+from kdbench_methods.mlld import MLLD
 from kdbench_methods.mtkd_ssr import MTKDSSR
 from kdbench_methods.nkd import NKD
 from kdbench_methods.normkd import NormKD
@@ -51,5 +52,5 @@ def kdbench_methods() -> list[type[Method]]:
     neighbours = [WeightedKD, KA, DTD, KADTD, MTKDSSR]
     field = [SP, RKD, PKT, NST, CC, DKD, CRD, ReviewKD, SemCKD, SimKD]
     features = [FSP, KDSVD, AB, FT, OFD, SRRL, ICKD, CATKD]
-    recent = [DIST, LSKD, TTM, WTTM, NKD, NormKD, SDD, SDDDKD, CTKD]
+    recent = [DIST, LSKD, TTM, WTTM, NKD, NormKD, SDD, SDDDKD, CTKD, MLLD]
     return [*table1, *neighbours, *field, *features, *recent]

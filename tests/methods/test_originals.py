@@ -5,6 +5,7 @@ import pytest
 from kdbench_methods.ctkd import CTKD
 from kdbench_methods.dist import DIST
 from kdbench_methods.lskd import LSKD
+from kdbench_methods.mlld import MLLD
 from kdbench_methods.nkd import NKD
 from kdbench_methods.normkd import NormKD
 from kdbench_methods.sdd import SDD
@@ -31,6 +32,7 @@ NUMBERS = [
     (SDD, {"finest": 2, "tau": 2.0}, 1, (3.3235830438, 0.35759037394, -0.136540357433)),
     (SDDDKD, {}, 20, (37.8633156954, 4.21380319141, -7.99016719137)),
     (SDDDKD, {"finest": 2, "tau": 2.0}, 5, (9.64920925488, 1.03582209436, -1.94598969182)),
+    (MLLD, {}, 1, (25.2693038094, 3.44099477582, 0.118239842053)),
     (CTKD, {}, 10, (3.89918417988, 0.491966954427, 0.0784956400355)),
 ]
 

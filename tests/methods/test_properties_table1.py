@@ -27,6 +27,7 @@ from kdbench_methods.ka import KA
 from kdbench_methods.ka_dtd import KADTD
 from kdbench_methods.kd import KD
 from kdbench_methods.lskd import LSKD
+from kdbench_methods.mlld import MLLD
 from kdbench_methods.mtkd_ssr import MTKDSSR
 from kdbench_methods.nkd import NKD
 from kdbench_methods.normkd import NormKD
@@ -72,6 +73,7 @@ VARIANTS = {
     "sdd": (SDD, {}),
     "sdd_dkd": (SDDDKD, {}),
     "ctkd": (CTKD, {}),
+    "mlld": (MLLD, {}),
     "dskd": (DSKD, {}),
     "dskd none": (DSKD, {"blocks": ()}),
     "dskd attached": (DSKD, {"detach_weights": False, "feature_tap": "embedding"}),
@@ -177,6 +179,7 @@ def test_the_order_of_the_batch_does_not_matter(variant, order, seed):
         ("lskd", {"kd"}),
         ("normkd", {"kd"}),
         ("ctkd", {"kd"}),
+        ("mlld", {"instance", "batch", "class"}),
         ("dskd", {"kd_last"}),
     ],
 )
