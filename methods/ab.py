@@ -35,10 +35,9 @@ class AB(Initialised):
         "AAAI 2019"
     )
     formula = {
-        "ce": "CE(z_S, y), after the first {initial} of the epochs",
-        "kd": "τ²·KL(p_T^τ ‖ p_S^τ), τ = {tau}, after the first {initial} of the epochs",
-        "feature": "0.003·Σ_l 2^(l−L)·mean_b Σ [t ≤ 0, s > −m]·(s + m)² + [t > 0, s ≤ m]·(s − m)², m = {margin}, "
-        "in the first {initial} of the epochs",
+        "ce": "CE(z_S, y)",
+        "kd": "τ²·KL(p_T^τ ‖ p_S^τ), τ = {tau}",
+        "feature": "0.003·Σ_l 2^(l−L)·mean_b Σ [t ≤ 0, s > −m]·(s + m)² + [t > 0, s ≤ m]·(s − m)², m = {margin}",
     }
     needs = Needs(student=("logits", "preactivations"), teacher=("logits", "preactivations"), batch=("epoch",))
 

@@ -32,9 +32,9 @@ class FSP(Initialised):
         "Learning, CVPR 2017"
     )
     formula = {
-        "ce": "CE(z_S, y), after the first {initial} of the epochs",
-        "kd": "τ²·KL(p_T^τ ‖ p_S^τ), τ = {tau}, after the first {initial} of the epochs",
-        "feature": "Σ_l mean (G_l^S − G_l^T)², G_l = F_l·F_(l−1)ᵀ/(H·W), in the first {initial} of the epochs",
+        "ce": "CE(z_S, y)",
+        "kd": "τ²·KL(p_T^τ ‖ p_S^τ), τ = {tau}",
+        "feature": "Σ_l mean (G_l^S − G_l^T)², G_l = F_l·F_(l−1)ᵀ/(H·W)",
     }
     needs = Needs(student=("logits", "stem", "stages"), teacher=("logits", "stem", "stages"), batch=("epoch",))
 

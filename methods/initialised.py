@@ -1,6 +1,7 @@
 """What methods share whose feature loss only initialises the student."""
 
 import math
+from collections.abc import Mapping
 
 from torch import Tensor
 
@@ -33,6 +34,11 @@ class Initialised(WithKDTerm):
     @classmethod
     def caveat_for(cls, params: Params) -> str:
         return "; ".join(filter(None, (params.remark, cls.caveat)))
+
+    @classmethod
+    def formula_for(cls, params: KDTermParams) -> Mapping[str, str]:
+        when = {True: "in the first {initial} of the epochs", False: "after the first {initial} of the epochs"}
+        return {name: f"{text}, {when[name == 'feature']}" for name, text in super().formula_for(params).items()}
 
     @classmethod
     def own_weights(cls, params: Params) -> dict[str, float]:

@@ -31,7 +31,7 @@ class SRRL(WithKDTerm):
         "ce": "CE(z_S, y)",
         "kd": "τ²·KL(p_T^τ ‖ p_S^τ), τ = {tau}",
         "feature": "mean (e − e_T)², e from the student's {connect}",
-        "regression": "mean (W_T(e) − z_T)², W_T the teacher's classifier",
+        "regression": "mean (W_T(e) − z_T)², e from the student's {connect}, W_T the teacher's classifier",
     }
 
     class Params(KDTermParams):
@@ -45,7 +45,6 @@ class SRRL(WithKDTerm):
         )
 
     params: Params
-
     reads_teacher_logits = True
 
     @classmethod

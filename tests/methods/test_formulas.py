@@ -3,28 +3,38 @@
 import pytest
 
 from kdbench.formula import formula
+from kdbench_methods.ab import AB
 from kdbench_methods.byot import BYOT
+from kdbench_methods.cat_kd import CATKD
 from kdbench_methods.dskd import DSKD
 from kdbench_methods.dsn import DSN
 from kdbench_methods.dtd import DTD
+from kdbench_methods.ft import FT
 from kdbench_methods.ka_dtd import KADTD
 from kdbench_methods.reviewkd import ReviewKD
 from kdbench_methods.semckd import SemCKD
+from kdbench_methods.srrl import SRRL
 from tests.methods.support import case
 
 
 @pytest.mark.parametrize(
     ("method", "params", "epoch"),
     [
+        (AB, {"initial": 0.5}, 3),
+        (AB, {"margin": 0.5}, 1),
         (BYOT, {"tau_squared": False}, 1),
+        (CATKD, {"normalise": False}, 1),
+        (CATKD, {"size": 4}, 1),
         (DSKD, {"tau_squared": False}, 1),
         (DSKD, {"adaptive": False}, 1),
         (DSKD, {"fea_from_epoch": 2}, 1),
         (DSN, {"decay_epochs": 4}, 2),
         (DTD, {"tau_squared": False}, 1),
+        (FT, {"factor": "whole"}, 1),
         (KADTD, {"tau_squared": False}, 1),
         (ReviewKD, {"warmup_from": 0}, 2),
         (SemCKD, {"attention_temperature": 0.5}, 1),
+        (SRRL, {"connect": "embedding"}, 1),
     ],
     ids=lambda value: getattr(value, "name", None) or str(value),
 )

@@ -47,6 +47,11 @@ def test_the_connector_is_a_1x1_convolution_drawn_with_the_fan_out():
     assert convolution.weight.std().item() == pytest.approx(drawn.std().item(), rel=0.3)
 
 
+@pytest.mark.parametrize("kd_term", ["kd", "none", "dkd"])
+def test_the_teachers_logits_are_read_whatever_the_kd_term(kd_term):
+    assert SRRL.needs_for(SRRL.Params(kd_term=kd_term)).teacher == ("logits", "embedding")
+
+
 def test_gradient():
     check_gradient(*case(SRRL), "logits", "final_map")
 
