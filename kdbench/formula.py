@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.places import asking
-from kdbench.method import Method, MethodParams
+
+if TYPE_CHECKING:
+    from kdbench.method import Method, MethodParams
 
 
 def formula(method: type[Method], params: MethodParams) -> str:

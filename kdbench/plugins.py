@@ -19,14 +19,21 @@ import pluggy
 from kdbench import hookspecs
 from kdbench.environment.distributions import GROUP
 from kdbench.inputs.errors import UserError
-from kdbench.registry import FAILURES, Plugin, Registry, sentence
+from kdbench.memory import Memory
+from kdbench.offers import Plugin
+from kdbench.registry import Registry
 
 logger = logging.getLogger(__name__)
+#: What is remembered spares the import of PyTorch. A program that has made it before has nothing to gain, and may have
+#: changed what its modules hold.
+_REMEMBERS = "torch" not in sys.modules
 
 
 @functools.cache
 def load_plugins(files: tuple[Path, ...] = ()) -> Registry:
     """The registry of all installed plugins (entry-point group `kdbench`) and of single plugin files."""
+    from kdbench.loaded import Loaded
+
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     plugins: list[Plugin] = []
@@ -45,7 +52,21 @@ def load_plugins(files: tuple[Path, ...] = ()) -> Registry:
         if plugin.error:
             raise UserError(f"plugin file {path}: {plugin.error}; mend it or leave --plugin out")
         plugins.append(plugin)
-    return Registry(manager, plugins)
+    loaded = Loaded(manager, plugins)
+    return Registry(loaded.offers, lambda: loaded)
+
+
+def known_plugins(files: tuple[Path, ...] = ()) -> Registry:
+    """The same, but loaded when what is asked is not remembered; for commands that may need nothing else."""
+    if not _REMEMBERS:
+        return load_plugins(files)
+    memory = Memory(files)
+    if memory.offers:
+        return Registry(memory.offers, lambda: load_plugins(files).loaded, memory)
+    loaded = load_plugins(files).loaded
+    registry = Registry(loaded.offers, lambda: loaded, memory)
+    memory.keep(registry)
+    return registry
 
 
 def _entry_points() -> Iterable[importlib.metadata.EntryPoint]:
@@ -62,6 +83,8 @@ def _unique(name: str, plugins: list[Plugin]) -> str:
 
 def _register(manager: pluggy.PluginManager, plugin: Plugin, load: Callable[[], object]) -> None:
     """Load and register one plugin; whatever goes wrong is noted on it and takes nothing else down."""
+    from kdbench.loaded import FAILURES, sentence
+
     try:
         manager.register(load(), name=plugin.name)
         manager.check_pending()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from kdbench.data.augment import Augmentation
 from kdbench.inputs.documents import read_yaml
 from kdbench.inputs.errors import unknown
 from kdbench.inputs.validation import merged, validated
+
+if TYPE_CHECKING:
+    import torch
 
 Precision = Literal["fp32", "tf32", "bf16"]
 
@@ -55,6 +57,8 @@ class Recipe(BaseModel):
     @property
     def autocast(self) -> torch.dtype:
         """What networks compute in; float32 means no autocast."""
+        import torch
+
         return torch.bfloat16 if self.precision == "bf16" else torch.float32
 
 

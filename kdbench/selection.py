@@ -188,10 +188,10 @@ def _canonical(grid: Grid, registry: Registry) -> Grid:
     tables = []
     for table in grid.tables:
         pairs = tuple(
-            Pair(teacher=registry.architecture(p.teacher).name, student=registry.architecture(p.student).name)
+            Pair(teacher=registry.name("architecture", p.teacher), student=registry.name("architecture", p.student))
             for p in table.pairs
         )
-        rows = tuple(row.model_copy(update={"method": registry.method(row.method).name}) for row in table.rows)
+        rows = tuple(row.model_copy(update={"method": registry.name("method", row.method)}) for row in table.rows)
         tables.append(table.model_copy(update={"pairs": pairs, "rows": rows}))
     registry.dataset(grid.dataset)
     return grid.model_copy(update={"tables": tuple(tables)})

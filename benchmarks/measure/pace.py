@@ -17,7 +17,7 @@ from kdbench.bench.train_data import noise
 from kdbench.bench.train_loops import Setting
 from kdbench.plugins import load_plugins
 from kdbench.recipe import load_recipe
-from kdbench.training.checkpoint import Progress
+from kdbench.store.progress import Progress
 from kdbench.training.cohort import Cohort
 from kdbench.training.evaluation import evaluate
 from kdbench.training.numerics import numerics

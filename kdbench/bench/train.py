@@ -17,7 +17,8 @@ from kdbench.bench.train_loops import Engine, PlainLoop, Setting
 from kdbench.execution.options import CHECKPOINT_SECONDS
 from kdbench.model import place
 from kdbench.recipe import Precision
-from kdbench.training.checkpoint import Progress, save_checkpoint
+from kdbench.store.progress import Progress
+from kdbench.training.checkpoint import save_checkpoint
 from kdbench.training.flops import forward_flops
 from kdbench.training.member import Member
 from kdbench.training.numerics import numerics

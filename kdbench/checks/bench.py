@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
-from kdbench.cells import method_params
 from kdbench.data.augment import Augmentation
 from kdbench.data.batches import Batches
 from kdbench.data.dataset import Dataset, make_dataset
 from kdbench.data.seeds import seeded
 from kdbench.data.split import Split
+from kdbench.declared import method_params
 from kdbench.grid import Pair
 from kdbench.method import Batch, Method
 from kdbench.model import Shapes, place

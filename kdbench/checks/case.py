@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import get_args
 
-from kdbench.cells import method_params
 from kdbench.checks.bench import Bench
 from kdbench.checks.findings import Fault
 from kdbench.checks.observation import Observation, observe
 from kdbench.checks.trainee import Change, Terms, Trainee
+from kdbench.declared import method_params
 from kdbench.grid import Pair
 from kdbench.inputs.places import describe, exits_refused, homes
 from kdbench.method import BatchField, Method, MethodParams, Needs

@@ -9,7 +9,8 @@ from kdbench.checks.bench import STEPS
 from kdbench.checks.case import Case
 from kdbench.checks.findings import Fault
 from kdbench.checks.trainee import Trainee, differing
-from kdbench.training.checkpoint import Progress, load_checkpoint, read_checkpoint, save_checkpoint
+from kdbench.store.progress import Progress
+from kdbench.training.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
 
 
 def seed(case: Case) -> None:

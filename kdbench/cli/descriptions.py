@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
-
 from kdbench.cli.catalogue import count_runs
+from kdbench.cli.questions import CLASSES, PIXELS, network_described
 from kdbench.cli.recipes import recipe_in_words
 from kdbench.grid import Row
 from kdbench.inputs.commands import kdbench
@@ -18,10 +17,6 @@ from kdbench.inputs.errors import UserError
 from kdbench.recipe import Recipe, load_recipe
 from kdbench.registry import Registry
 from kdbench.selection import grid_file, load_grid
-from kdbench.training.flops import forward_flops
-
-#: Classes and pixels at which networks are described: those of CIFAR-100.
-CLASSES, PIXELS = 100, 32
 
 
 def describe_grid(name: str, registry: Registry) -> dict[str, Any]:
@@ -54,21 +49,17 @@ def describe_grid(name: str, registry: Registry) -> dict[str, Any]:
 
 def describe_architecture(name: str, registry: Registry) -> dict[str, Any]:
     """A network's family and size, and the shapes that methods see."""
-    network = registry.architecture(name)
-    shapes = network.shapes(CLASSES, PIXELS)
-    with torch.device("meta"):
-        model = network.build(CLASSES)
+    network = registry.name("architecture", name)
+    found = registry.ask(network_described, network)
     return {
-        "network": network.name,
-        "family": network.family,
+        "network": network,
+        "family": registry.family(network),
         "classes": CLASSES,
         "pixels": PIXELS,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "flops_per_image": forward_flops(model, PIXELS),
-        "stages": list(shapes.stages),
-        "final_map": shapes.final_map,
-        "embedding": shapes.embedding,
-        "plugin": registry.plugin_of("architecture", network.name).origin,
+        **found,
+        "stages": [*map(tuple, found["stages"])],
+        "final_map": tuple(found["final_map"]),
+        "plugin": registry.plugin_of("architecture", network).origin,
     }
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -13,9 +14,9 @@ from kdbench.cli.terminal import screen_width, tell
 from kdbench.inputs.errors import UserError
 
 if TYPE_CHECKING:
-    from kdbench.method import Method
     from kdbench.registry import Registry
 
+T = TypeVar("T")
 #: Columns that are wrapped, and the fewest and most characters of one; those between columns.
 PROSE = {"brought", "citation", "description", "error", "where"}
 NARROWEST, WIDEST, GAP = 16, 60, 2
@@ -37,22 +38,21 @@ def methods(as_json: JsonOption = False, plugin: PluginOption = None) -> None:
 
 
 def _method(registry: Registry, name: str) -> dict[str, Any]:
-    method = registry.method(name)
+    from kdbench.cli.questions import citation, needs_teacher
+
+    teacher = _or_unknown(lambda: "yes" if registry.ask(needs_teacher, name) else "no")
     return {
         "name": name,
-        "teacher": _teacher(method),
+        "teacher": teacher,
         "from": registry.plugin_of("method", name).origin,
-        "citation": method.citation + (f" ({method.caveat})" if method.caveat else ""),
+        "citation": registry.ask(citation, name),
     }
 
 
-def _teacher(method: type[Method]) -> str:
-    """Whether it needs one; one that cannot tell hides no other."""
-    from kdbench.inputs.places import asking
-
+def _or_unknown(tell: Callable[[], T]) -> T | str:
+    """What a plugin's code tells; one that cannot hides no other."""
     try:
-        with asking(method, "needs_for"):
-            return "yes" if method.needs_for(method.Params()).teacher else "no"
+        return tell()
     except UserError as error:
         typer.echo(f"kdbench: warning: {error}", err=True)
         return "?"
@@ -66,20 +66,12 @@ def architectures(as_json: JsonOption = False, plugin: PluginOption = None) -> N
 
 
 def _architecture(registry: Registry, name: str) -> dict[str, Any]:
-    from kdbench.model import without_data
+    from kdbench.cli.questions import parameters
 
-    architecture = registry.architecture(name)
-    parameters: int | str
-    try:
-        with without_data():
-            parameters = sum(p.numel() for p in architecture.build(100).parameters())
-    except UserError as error:
-        typer.echo(f"kdbench: warning: {error}", err=True)
-        parameters = "?"
     return {
         "name": name,
-        "family": architecture.family,
-        "parameters": parameters,
+        "family": registry.family(name),
+        "parameters": _or_unknown(lambda: registry.ask(parameters, name)),
         "from": registry.plugin_of("architecture", name).origin,
     }
 

@@ -10,9 +10,6 @@ from kdbench.cli.recipes import recipe_in_words
 from kdbench.cli.session import Session
 from kdbench.cli.terminal import tell
 from kdbench.data.told import sizes
-from kdbench.environment.device import describe_device, resolve_device
-from kdbench.execution.estimate import Estimator
-from kdbench.execution.footprint import Footprint
 from kdbench.execution.plan import Plan, cohorts
 from kdbench.inputs.places import asking
 from kdbench.inputs.wording import counted, duration, listed, memory_size
@@ -52,7 +49,7 @@ def resolved(session: Session, plan: Plan) -> list[str]:
 def warnings(session: Session, plan: Plan) -> list[str]:
     """What is allowed in the settings but hardly meant."""
     registry = session.registry
-    families = {registry.architecture(name).family for name in registry.usable("architecture")}
+    families = {registry.family(name) for name in registry.usable("architecture")}
     found = [
         warning
         for whose, recipe in _recipes(session, plan).items()
@@ -101,6 +98,10 @@ def _memory(session: Session, run: Run) -> str | None:
 
 def print_plan(session: Session, plan: Plan, device: str, as_json: bool) -> None:
     """Print every run with its state, the settings, and the operations, time and memory that training takes."""
+    from kdbench.environment.device import describe_device, resolve_device
+    from kdbench.execution.estimate import Estimator
+    from kdbench.execution.footprint import Footprint
+
     estimator = Estimator(session.registry, session.expansion.info)
     pending = plan.to_train
     cost = estimator.estimate(pending)

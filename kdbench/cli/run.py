@@ -75,24 +75,29 @@ def run(
         raise UserError("--rerun stale and --keep stale exclude each other; give one of them.")
     for name in tracker or []:
         find_tracker(name)
-    chosen = resolve_device(device)
+    # These two are always there, and what is finished takes no device, nor the import of PyTorch.
+    if device not in ("auto", "cpu"):
+        resolve_device(device)
     if dry_run:
         print_plan(session, plan_of(session), device, as_json)
         return
-    how = Options(
-        device=chosen,
-        workers=workers,
-        checkpoint_seconds=checkpoint_seconds,
-        command=command_line(),
-        plugin_files=session.plugin_files,
-        imported=session.imported,
-        keep_final=keep_final,
-        lanes=lanes,
-        deterministic=deterministic,
-    )
+
+    def options_now() -> Options:
+        return Options(
+            device=resolve_device(device),
+            workers=workers,
+            checkpoint_seconds=checkpoint_seconds,
+            command=command_line(),
+            plugin_files=session.plugin_files,
+            imported=session.imported,
+            keep_final=keep_final,
+            lanes=lanes,
+            deterministic=deterministic,
+        )
+
     train_grid(
         session,
-        how,
+        options_now,
         rerun=rerun,
         keep=keep,
         deadline=time_limit,

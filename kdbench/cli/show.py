@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-import typing
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -15,7 +13,6 @@ from kdbench.cli.terminal import tell
 from kdbench.inputs.errors import UserError
 
 if TYPE_CHECKING:
-    from kdbench.method import Method, MethodParams
     from kdbench.registry import Registry
 
 
@@ -84,73 +81,15 @@ def _unknown(name: str, known: set[str]) -> UserError:
 
 
 def _described_method(name: str, settings: list[str], registry: Registry) -> dict[str, Any]:
-    from kdbench.cells import method_params
+    from kdbench.cli.questions import method_described
     from kdbench.cli.values import by_method, parse_settings
 
-    found = registry.method(name)
+    found = registry.name("method", name)
     recipe, settings_of = parse_settings(settings)
     values = by_method(settings_of, registry)
-    if recipe or values.keys() - {found.name}:
-        raise UserError(f"`kdbench show {found.name}` takes only --set {found.name}.PARAMETER=VALUE.")
-    return describe(found, method_params(found, values.get(found.name, {})), registry)
-
-
-def describe(method: type[Method], params: MethodParams, registry: Registry) -> dict[str, Any]:
-    """Everything `kdbench show` prints of a method, as plain data."""
-    from kdbench.environment.sources import source_file
-    from kdbench.formula import formula
-    from kdbench.inputs.places import asking
-
-    with asking(method, "needs_for"):
-        needs = method.needs_for(params)
-        read = {"student": needs.student, "teacher": needs.teacher, "batch": needs.batch}
-    with asking(method, "pre_stage"):
-        pre_stage = method.pre_stage(params) is not None
-    with asking(method, "caveat_for"):
-        caveat = method.caveat_for(params)
-    path, digest = source_file(method)
-    return {
-        "name": method.name,
-        "caveat": caveat,
-        "citation": method.citation,
-        "formula": formula(method, params),
-        "description": inspect.cleandoc(method.__doc__ or ""),
-        "parameters": [_parameter(name, params) for name in type(params).model_fields],
-        "needs": read,
-        "pre_stage": pre_stage,
-        "kept_at_deployment": method.kept,
-        "plugin": registry.plugin_of("method", method.name).origin,
-        "source": path,
-        "source_sha256": digest,
-    }
-
-
-def _parameter(name: str, params: MethodParams) -> dict[str, Any]:
-    field = type(params).model_fields[name]
-    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    return {
-        "name": name,
-        "type": _type_name(field.annotation),
-        "value": params.model_dump(mode="json")[name],
-        "default": field.default,
-        "description": field.description or "",
-        "paper": extra.get("paper", ""),
-        "alternatives": extra.get("alternatives", ""),
-    }
-
-
-def _type_name(annotation: Any) -> str:
-    if typing.get_origin(annotation) is typing.Literal:
-        return " | ".join(map(str, typing.get_args(annotation)))
-    if isinstance(annotation, type) and not typing.get_args(annotation):
-        return annotation.__name__
-    return " | ".join(map(_type_name, typing.get_args(annotation))) if _is_union(annotation) else str(annotation)
-
-
-def _is_union(annotation: Any) -> bool:
-    import types
-
-    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    if recipe or values.keys() - {found}:
+        raise UserError(f"`kdbench show {found}` takes only --set {found}.PARAMETER=VALUE.")
+    return registry.ask(method_described, found, values.get(found, {}))
 
 
 def _text(described: dict[str, Any]) -> str:

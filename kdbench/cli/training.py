@@ -4,29 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 import typer
 
 from kdbench.cli.console import Terminal
 from kdbench.cli.planned import resolved, situation
-from kdbench.cli.progress import display
 from kdbench.cli.reading import describe_stale, plan_of, readable_records
 from kdbench.cli.report import write_report
 from kdbench.cli.session import Session
 from kdbench.cli.terminal import screen_width, tell
-from kdbench.data.dataset import Dataset
 from kdbench.data.told import told
 from kdbench.environment.device import describe_device
 from kdbench.execution.birth import expect_workers
 from kdbench.execution.deadline import Deadline
-from kdbench.execution.footprint import Footprint
 from kdbench.execution.interrupt import FailureLimit, StopSignal
-from kdbench.execution.options import Options
 from kdbench.execution.plan import Plan
-from kdbench.execution.schedule import Summary, execute
-from kdbench.execution.space import check_room
-from kdbench.execution.teachers import TeacherShelf
 from kdbench.inputs.commands import command_line
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.wording import counted
@@ -36,10 +29,17 @@ from kdbench.store.records import Damaged, Record, dump_record
 from kdbench.store.store import Store
 from kdbench.trackers import make_tracker
 
+if TYPE_CHECKING:
+    import torch
+
+    from kdbench.data.dataset import Dataset
+    from kdbench.execution.options import Options
+    from kdbench.execution.schedule import Summary
+
 
 def train_grid(
     session: Session,
-    how: Options,
+    make_options: Callable[[], Options],
     *,
     rerun: str | None,
     keep: str | None,
@@ -48,7 +48,7 @@ def train_grid(
     trackers: Sequence[str],
     as_json: bool,
 ) -> None:
-    """Train what the session's grid lacks and print its tables.
+    """Train what the session's grid lacks, by options that are made if it lacks anything, and print its tables.
 
     Raises `UserError` for stale results of which it is not decided what becomes of them, and `typer.Exit` with the exit
     code of a training that was stopped or had failures.
@@ -61,33 +61,50 @@ def train_grid(
         data_sha256 = session.data.loaded.checksum
     plan = _sound_plan(session, data_sha256, rerun, keep, say)
     say.print(situation(plan))
-    if len(plan.to_train) > 1 and (how.workers or torch.get_num_threads()) > 1:
-        expect_workers()
-    stop, limit, summary = StopSignal(), FailureLimit(max_failures), Summary()
+    stop, limit = StopSignal(), FailureLimit(max_failures)
+    summary: Summary | None = None
 
     def stop_requested() -> bool:
         return stop.requested() or limit.reached() or (deadline is not None and deadline.reached())
 
     observers = [make_tracker(name, session.store.root) for name in trackers]
     if plan.pending:
+        how = make_options()
+        _expect_workers(plan, how)
         loaded = session.data.loaded
         with stop, session.registry.observing(limit, *observers):
             summary = _train(session, plan, loaded, how, stop_requested, say)
     records = readable_records(session, keep == "stale")
     results = cell_results(session.expansion, records, session.registry)
     tell(render(session.expansion, results, "json" if as_json else "text", width=screen_width()))
-    if not summary.interrupted:
+    if not (summary and summary.interrupted):
         page = session.store.root / f"report-{session.expansion.grid.name}.html"
         if plan.pending or _outdated(page, session.store):
-            write_report(session, records, page, how.command)
+            write_report(session, records, page, command_line())
         say.print(f"report: {page}")
-    _conclude(summary, stop, limit, deadline, say)
+    if summary:
+        _conclude(summary, stop, limit, deadline, say)
+
+
+def _expect_workers(plan: Plan, how: Options) -> None:
+    import torch
+
+    if len(plan.to_train) > 1 and (how.workers or torch.get_num_threads()) > 1:
+        expect_workers()
 
 
 def _train(
     session: Session, plan: Plan, dataset: Dataset, how: Options, stop_requested: Callable[[], bool], say: Terminal
 ) -> Summary:
     """Say what will be done, refuse what cannot be, and do it under a display of its progress."""
+    import torch
+
+    from kdbench.cli.progress import display
+    from kdbench.execution.footprint import Footprint
+    from kdbench.execution.schedule import execute
+    from kdbench.execution.space import check_room
+    from kdbench.execution.teachers import TeacherShelf
+
     for line in (*told(dataset), *resolved(session, plan)):
         say.print(line)
     say.print(f"device: {describe_device(how.device)}; {exactness(how.device, how.deterministic)}")

@@ -14,9 +14,8 @@ from kdbench.inputs.documents import MAX_YAML_DEPTH, read_value
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.seeds import parse_seeds
 from kdbench.inputs.validation import merged
-from kdbench.plugins import load_plugins
+from kdbench.plugins import known_plugins
 from kdbench.registry import Registry
-from kdbench.store.weights import read_metadata
 
 #: Rows that `--vary` may add to one of the grid's.
 MAX_CANDIDATES = 1000
@@ -24,7 +23,7 @@ MAX_CANDIDATES = 1000
 
 def registry_with(plugins: list[Path] | None) -> Registry:
     """All plugins; what is wrong with one is said on standard error."""
-    registry = load_plugins(tuple(plugins or ()))
+    registry = known_plugins(tuple(plugins or ()))
     for problem in registry.problems:
         typer.echo(f"kdbench: warning: {problem}", err=True)
     if not plugins:
@@ -94,7 +93,7 @@ def by_method(values: dict[str, dict[str, Any]], registry: Registry) -> dict[str
     """The same by each method's own name, which may have been written in several ways."""
     found: dict[str, dict[str, Any]] = {}
     for name, of_one in values.items():
-        of_method = found.setdefault(registry.method(name).name, {})
+        of_method = found.setdefault(registry.name("method", name), {})
         if twice := sorted(of_method.keys() & of_one.keys()):
             raise UserError(f"{name}.{twice[0]} is given twice, under two spellings of one method; leave one of them.")
         of_method.update(of_one)
@@ -112,12 +111,16 @@ def parse_concurrency(text: str) -> int:
 
 def imported_teachers(teachers: list[str], registry: Registry) -> dict[str, tuple[str, Path]]:
     """Architecture → (sha256 of its tensors, file) of `--teacher` options."""
+    if not teachers:
+        return {}
+    from kdbench.store.weights import read_metadata
+
     found: dict[str, tuple[str, Path]] = {}
     for text in teachers:
         name, equals, given = text.partition("=")
         if not (equals and name and given):
             raise UserError(f"--teacher takes ARCH=FILE, such as resnet20=resnet20.safetensors, not '{text}'.")
-        name = registry.architecture(name).name
+        name = registry.name("architecture", name)
         if name in found:
             raise UserError(f"--teacher names {name} twice; a grid has one teacher of a network.")
         file = paths.file(given)

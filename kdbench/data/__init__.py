@@ -1,7 +1,6 @@
-"""Data sets as uint8 tensors, and batches of them on the device."""
+"""Data sets as uint8 tensors on the device. What is known of one without its images is known without PyTorch."""
 
 from kdbench.data.augment import Augmentation
-from kdbench.data.batches import Batches, eval_batches, gather_batch
 from kdbench.data.cifar100 import Cifar100
 from kdbench.data.cluttered_digits import ClutteredDigits
 from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, make_dataset
@@ -18,13 +17,10 @@ BUILTIN_SOURCES: tuple[DatasetSource, ...] = (Digits(), ClutteredDigits(), Cifar
 __all__ = [
     "BUILTIN_SOURCES",
     "Augmentation",
-    "Batches",
     "Dataset",
     "DatasetInfo",
     "DatasetSource",
     "Split",
-    "eval_batches",
-    "gather_batch",
     "make_dataset",
     "resolve_dataset",
 ]

@@ -13,12 +13,12 @@ import tarfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
+from typing import TYPE_CHECKING, Any
 
 from kdbench.data.split import Split
+
+if TYPE_CHECKING:
+    import numpy as np
 
 #: More than an archive has unpacked.
 MAX_BYTES = 300_000_000
@@ -72,6 +72,8 @@ def contents(folder: Path, names: Sequence[str]) -> list[bytes]:
 
 def from_binary(data: bytes, size: int) -> Split:
     """A split of the binary version: for each image its coarse label, its fine label and its planes."""
+    import numpy as np
+
     if len(data) != size * (2 + PLANES):
         raise Unreadable(f"{len(data):,} bytes are not {size:,} images with two labels each")
     rows = np.frombuffer(data, np.uint8).reshape(size, 2 + PLANES)
@@ -83,6 +85,8 @@ def from_pickle(data: bytes, size: int, md5: str) -> Split:
 
     It is unpickled only if it has `md5`, and then into nothing but arrays, lists, text and numbers.
     """
+    import numpy as np
+
     if (found := hashlib.md5(data, usedforsecurity=False).hexdigest()) != md5:
         raise Unreadable(f"a batch has not the md5 {md5} but {found}")
     try:
@@ -108,5 +112,8 @@ class _Batch(pickle.Unpickler):
 
 
 def _split(planes: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> Split:
+    import numpy as np
+    import torch
+
     images = planes.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return Split(torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(labels.astype(np.int64)))

@@ -1,15 +1,17 @@
 """`cluttered_digits`: scikit-learn's handwritten digits, each before a fainter one and out of place; no download."""
 
-from pathlib import Path
+from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn.functional import pad
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, make_dataset
 from kdbench.data.digits import Digits
 from kdbench.data.seeds import stream
 from kdbench.data.split import Split
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 INFO = DatasetInfo(
     "cluttered_digits",
@@ -53,6 +55,8 @@ class ClutteredDigits(DatasetSource):
 
 def cluttered(digits: Split, part: str, size: int) -> Split:
     """`size` images [size, H, W, 3] of the digits of the split that is named `part`."""
+    import torch
+
     near, far = 2 * REACH + 1, 2 * REACH_BEHIND + 1
     behind, down, right, down_behind, right_behind = draws(part, size, (len(digits.labels), near, near, far, far))
     front = torch.arange(size) % len(digits.labels)
@@ -64,6 +68,8 @@ def cluttered(digits: Split, part: str, size: int) -> Split:
 
 def draws(part: str, size: int, bounds: tuple[int, ...]) -> Tensor:
     """For each image of a split a whole number from 0 to below each of `bounds`, int64 [len(bounds), size]."""
+    import torch
+
     rows = []
     for image in range(size):
         rest, row = stream(INFO.name, part, image), []
@@ -76,6 +82,8 @@ def draws(part: str, size: int, bounds: tuple[int, ...]) -> Tensor:
 
 def moved(images: Tensor, index: Tensor, down: Tensor, right: Tensor, reach: int) -> Tensor:
     """Images [M, H, W, 3] at `index` [N], each moved by `down` and `right` from −reach to reach: [N, H, W, 3]."""
+    from torch.nn.functional import pad
+
     height, width = images.shape[1:3]
     padded = pad(images, (0, 0, reach, reach, reach, reach))
     windows = padded.unfold(1, height, 1).unfold(2, width, 1)  # [M, 2·reach + 1, 2·reach + 1, 3, H, W]

@@ -8,15 +8,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from kdbench.data.known import KNOWN, Channels, known_by
 from kdbench.data.resemblance import resemblance
 from kdbench.data.split import Split, content_checksum
 from kdbench.inputs import paths
 from kdbench.inputs.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: What tells data of one name apart.
 _DIGITS = re.compile(r"@[0-9a-f]{8}")
@@ -69,6 +70,8 @@ class Dataset:
         self._check("test", self.test, self.info.test_size)
 
     def _check(self, name: str, split: Split, size: int) -> None:
+        import torch
+
         side = self.info.input_size
         for what, tensor, dtype, shape in (
             ("images", split.images, torch.uint8, [size, side, side, 3]),
@@ -136,6 +139,8 @@ def called(name: str) -> str:
 
 def _empty_classes(classes: Sequence[str], train: Split, test: Split) -> list[str]:
     """A sentence on each split that lacks images of some classes."""
+    import torch
+
     found = []
     for which, split in (("training", train), ("test", test)):
         there = torch.bincount(split.labels, minlength=len(classes)).tolist()
@@ -147,6 +152,8 @@ def _empty_classes(classes: Sequence[str], train: Split, test: Split) -> list[st
 
 def channel_statistics(images: Tensor) -> tuple[Channels, Channels]:
     """Mean and population std of each channel of uint8 images [N, H, W, 3], on [0, 1]."""
+    import torch
+
     counts = torch.zeros(3, 256, dtype=torch.int64)
     # In parts, because bincount works on a copy.
     for start in range(0, len(images), 4096):

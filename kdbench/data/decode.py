@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
 #: Pixels of height and width that an image may have.
@@ -33,6 +32,8 @@ def decode(data: bytes, side: int) -> NDArray[np.uint8]:
     Raises `ValueError`, which says why, for data that are no image, are damaged, or are not `side` × `side`; sizes are
     checked before any pixel is decoded.
     """
+    import numpy as np
+
     with _opened(data) as image:
         if image.width != side:
             raise ValueError(f"it is {image.width}×{image.height}, where the first image is {side}×{side}")

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torch
-
 from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, make_dataset
 from kdbench.data.split import Split
 from kdbench.data.stratified import stratified
@@ -28,6 +26,7 @@ class Digits(DatasetSource):
         return INFO
 
     def load(self, data_dir: Path | None) -> Dataset:
+        import torch
         from sklearn.datasets import load_digits  # takes a second to import
 
         bundle = load_digits()

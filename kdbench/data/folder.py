@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from kdbench.data.dataset import Dataset, make_dataset
 from kdbench.data.decode import MAX_BYTES, decode, image_side
 from kdbench.data.local import LocalFolder, check_size, empty_split
@@ -184,6 +182,8 @@ def _side(path: Path) -> int:
 
 def _load(files: Sequence[Labelled], side: int) -> Split:
     """Decode all images of a split."""
+    import torch
+
     images, labels = empty_split(files[0][0].parent, len(files), side)
     for row, (path, label) in enumerate(files):
         labels[row] = label

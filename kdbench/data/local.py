@@ -6,14 +6,16 @@ import os
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource
 from kdbench.data.remember import State, remember, remembered, state_of
 from kdbench.inputs import paths
 from kdbench.inputs.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 #: Images that a split may have, and bytes that it may take decoded.
 MAX_IMAGES, MAX_SPLIT_BYTES = 5_000_000, 2**36
@@ -91,6 +93,8 @@ def check_size(where: object, images: int) -> None:
 
 def empty_split(where: object, images: int, side: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Uninitialised images [N, side, side, 3] and labels [N]; raises `UserError` for `where` if they are too large."""
+    import numpy as np
+
     size = images * side * side * 3
     if size > MAX_SPLIT_BYTES:
         raise UserError(

@@ -14,9 +14,8 @@ def resolve_dataset(spec: str, sources: Mapping[str, DatasetSource]) -> DatasetS
 
     The argument of `holdout` is another such spec.
     """
-    by_lower = {name.lower(): source for name, source in sources.items()}
     name, colon, argument = spec.partition(":")
-    source = by_lower.get(name.lower())
+    source = _found(name, sources)
     if source is None:
         raise unknown("dataset", name, sources, "kdbench list datasets")
     if isinstance(source, Holdout) and argument:
@@ -27,9 +26,14 @@ def resolve_dataset(spec: str, sources: Mapping[str, DatasetSource]) -> DatasetS
 def beside(spec: str, folder: Path, sources: Mapping[str, DatasetSource]) -> str:
     """`spec` as a file in `folder` means it: the relative folder of images that it names lies there as well."""
     name, colon, argument = spec.partition(":")
-    source = {known.lower(): source for known, source in sources.items()}.get(name.lower())
+    source = _found(name, sources)
     if isinstance(source, Holdout):
         return f"{name}{colon}{beside(argument, folder, sources)}"
     if isinstance(source, LocalFolder) and argument and not argument.startswith("~"):
         return f"{name}:{folder / argument}"
     return spec
+
+
+def _found(name: str, sources: Mapping[str, DatasetSource]) -> DatasetSource | None:
+    """The source of that name. No other is looked at: to make one may take a plugin's code."""
+    return next((sources[known] for known in sources if known.lower() == name.lower()), None)

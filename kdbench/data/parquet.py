@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from kdbench.data.dataset import Dataset, make_dataset
 from kdbench.data.local import LocalFolder, check_size, empty_split
 from kdbench.data.parquet_files import find_files
@@ -104,6 +102,8 @@ def _class_names(train: list[Shard], test: list[Shard]) -> tuple[str, ...]:
 
 def _load(shards: list[Shard], num_classes: int, side: int) -> Split:
     """Decode all rows of a split."""
+    import torch
+
     images, labels = empty_split(shards[0].path, sum(shard.rows for shard in shards), side)
     start = 0
     for shard in shards:

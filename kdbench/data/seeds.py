@@ -4,8 +4,6 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 
 def stream(*parts: str | int) -> int:
     """A seed that is a pure function of `parts`, the same on every machine and in every version of Python."""
@@ -16,6 +14,8 @@ def stream(*parts: str | int) -> int:
 @contextmanager
 def seeded(*parts: str | int) -> Iterator[None]:
     """Torch's CPU random state inside is that of `stream(*parts)`; outside it is left as it was."""
+    import torch
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream(*parts))
         yield

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from kdbench.data.decode import decode, image_side
 from kdbench.inputs.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 #: Bytes that a row group's column may have decompressed.
 MAX_GROUP_BYTES = 2**30
@@ -69,6 +70,8 @@ class Shard:
 
     def load_into(self, images: NDArray[np.uint8], labels: NDArray[np.int64], num_classes: int) -> None:
         """Fill `images` [rows, side, side, 3] and `labels` [rows]."""
+        import numpy as np
+
         start = 0
         for batch in self.column_batches([f"{self.image}.bytes", self.label]):
             chunk = self._labels(batch)

@@ -7,15 +7,19 @@ import os
 import platform
 import sys
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from kdbench.environment.programs import ask
 from kdbench.inputs.errors import UserError
 
+if TYPE_CHECKING:
+    import torch
+
 
 def resolve_device(name: str) -> torch.device:
     """`auto` is the first GPU, or the CPU where there is none. Raises `UserError` for a device that is not there."""
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -34,6 +38,8 @@ def resolve_device(name: str) -> torch.device:
 def describe_device(device: torch.device) -> str:
     """The device in words, with the version of CUDA that torch uses where it is a GPU."""
     if device.type == "cuda":
+        import torch
+
         return f"{torch.cuda.get_device_name(device)} (CUDA {torch.version.cuda})"
     return f"{_cpu_model()}, {os.cpu_count()} cores"
 
@@ -41,6 +47,8 @@ def describe_device(device: torch.device) -> str:
 def peak_memory(device: torch.device) -> int:
     """Most bytes in use so far: of the GPU, or of the process on a CPU (0 where the platform does not tell)."""
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.max_memory_allocated(device)
     try:
         import resource

@@ -59,6 +59,11 @@ class Sources:
             self._code[module] = self._follow(module)
         return self._code[module]
 
+    @property
+    def files(self) -> list[Path]:
+        """All files that were read."""
+        return [*self._read]
+
     def _follow(self, module: str) -> Code:
         code, package = Code(), module.partition(".")[0]
         waiting: list[tuple[str, Path | None]] = [(module, location(module))]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from kdbench.cells import distinct
 from kdbench.execution.staleness import Present
 from kdbench.run import Run
+from kdbench.store.progress import Progress
 from kdbench.store.records import Damaged, Record
-from kdbench.store.store import Store
-from kdbench.training.checkpoint import read_progress
+from kdbench.store.store import Store, checkpoint_versions
 
 #: Members of a cohort share one machine's memory; more runs of a kind form further cohorts.
 MAX_COHORT = 16
@@ -70,7 +71,7 @@ def make_plan(runs: Iterable[Run], store: Store, present: Present) -> Plan:
             plan.records[run.id] = record
             basis = record.basis
         else:
-            begun = read_progress(store.checkpoint_path(run.id), run.id).basis
+            begun = _progress(run, store).basis
             if begun is None:
                 continue
             basis = begun
@@ -85,9 +86,21 @@ def cohorts(runs: Iterable[Run], store: Store) -> list[list[Run]]:
     groups: dict[tuple[object, ...], list[Run]] = {}
     for run in runs:
         recipe = run.recipe.model_copy(update={"lr": 0.0}).model_dump_json()
-        position = read_progress(store.checkpoint_path(run.id), run.id).position
+        position = _progress(run, store).position
         teacher = run.teacher.key if run.teacher else None
         groups.setdefault((run.role, run.dataset, teacher, recipe, run.seed, position), []).append(run)
     return [
         group[start : start + MAX_COHORT] for group in groups.values() for start in range(0, len(group), MAX_COHORT)
     ]
+
+
+def _progress(run: Run, store: Store) -> Progress:
+    """How far a run has come. Most have no checkpoint, and to read one takes PyTorch."""
+    path = store.checkpoint_path(run.id)
+    # What may not be looked for is said by who reads it.
+    with contextlib.suppress(PermissionError):
+        if not any(version.exists() for version in checkpoint_versions(path)):
+            return Progress(run_id=run.id)
+    from kdbench.training.checkpoint import read_progress
+
+    return read_progress(path, run.id)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pydantic import BaseModel
 
+from kdbench.declared import method_params
 from kdbench.environment.sources import Code, module_of
 from kdbench.registry import Registry
-from kdbench.run import NUMERIC_VERSION, Run
+from kdbench.run import NUMERIC_VERSION, Role, Run
 from kdbench.store.records import Basis, Record
-from kdbench.training.member import method_of
 
 
 class Present:
@@ -59,13 +60,24 @@ class Present:
         return None
 
     def _code(self, run: Run) -> Code:
-        method, params = method_of(run, self._registry)
         networks = [run.student]
         if run.teacher and run.teacher.imported:
             # One that was trained has its network's code in the basis of its own record.
             networks.append(run.teacher.architecture)
-        things = (method, *_held(params), *(self._registry.architecture(name).builder for name in networks))
-        return Code.union(self._registry.sources.of(module_of(thing)) for thing in things)
+        return Code(*self._registry.ask(_code, run.role, run.method, run.params, networks))
+
+
+def _code(
+    registry: Registry, role: Role, method: str, params: dict[str, Any], networks: list[str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Files and packages of the code that a run of a method rests on, and of networks: a question for the registry."""
+    from kdbench.training.member import method_class
+
+    found = method_class(role, method, registry)
+    builders = [registry.architecture(name).builder for name in networks]
+    things = (found, *_held(method_params(found, params)), *builders)
+    code = Code.union(registry.sources.of(module_of(thing)) for thing in things)
+    return code.files, code.packages
 
 
 def _held(params: BaseModel) -> Iterator[type[BaseModel]]:

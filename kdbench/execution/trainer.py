@@ -20,10 +20,11 @@ from kdbench.execution.staleness import Present
 from kdbench.execution.teachers import TeacherShelf
 from kdbench.registry import Registry
 from kdbench.run import Run
+from kdbench.store.progress import Progress
 from kdbench.store.records import Basis, Cost, Epoch, Failure, Record, Source, Status
 from kdbench.store.store import Store, checkpoint_versions
 from kdbench.store.weights import save_weights
-from kdbench.training.checkpoint import Progress, load_checkpoint, newest_checkpoint, read_progress, save_checkpoint
+from kdbench.training.checkpoint import load_checkpoint, newest_checkpoint, read_progress, save_checkpoint
 from kdbench.training.cohort import Cohort, failure_of
 from kdbench.training.flops import forward_flops
 from kdbench.training.member import FrozenTeacher, Member, method_of

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kdbench.cells import Cell, Expansion, method_params
+from kdbench.cells import Cell, Expansion
 from kdbench.data.dataset import DatasetInfo
 from kdbench.data.opened import OpenDataset
-from kdbench.execution.options import Options
+from kdbench.declared import declared
 from kdbench.execution.plan import Plan, make_plan
-from kdbench.execution.schedule import Summary, execute
 from kdbench.execution.staleness import Present
 from kdbench.gate.baseline import Baseline, CellKey, cell_key
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.wording import counted
 from kdbench.registry import Registry
 from kdbench.store.store import Store
+
+if TYPE_CHECKING:
+    from kdbench.execution.options import Options
+    from kdbench.execution.schedule import Summary
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,8 @@ def refuse_stale(bench: Bench) -> None:
 
 def train(bench: Bench, plan: Plan, options: Options, stop_requested: Callable[[], bool] = lambda: False) -> Summary:
     """Train what the plan lacks, its teachers first. Raises `UserError` where the data are not the baseline's."""
+    from kdbench.execution.schedule import Summary, execute
+
     if not plan.pending:
         return Summary()
     dataset = bench.data.loaded
@@ -109,7 +115,7 @@ def changed_runs(bench: Bench) -> dict[CellKey, str]:
     changes = {}
     for cell in bench.baseline.cells:
         now = bench.cells[cell.key]
-        params = method_params(bench.registry.method(now.row.method), now.row.params).of_run()
+        params = bench.registry.ask(declared, now.row.method, now.row.params)["params"]
         names = sorted(name for name in {*params, *cell.params} if params.get(name) != cell.params.get(name))
         before = {value.seed: value.run for value in cell.values}
         if names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import linecache
 import sys
@@ -10,19 +11,28 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType
+from typing import TYPE_CHECKING
 
-import torch
-
-import kdbench
 from kdbench.inputs.errors import UserError
-from kdbench.method import Method
+
+if TYPE_CHECKING:
+    from kdbench.method import Method
+
+
+def _folder(package: str) -> str:
+    specification = importlib.util.find_spec(package)
+    assert specification and specification.origin
+    return str(Path(specification.origin).parent)
+
 
 #: Code that carries out what a method asks for; the method's author cannot mend it.
-MACHINERY = tuple(str(Path(str(package.__file__)).parent) for package in (kdbench, torch))
+MACHINERY = (_folder("kdbench"), _folder("torch"))
 
 
 def homes(method: type[Method]) -> frozenset[str]:
     """Folders of the files that define a method and the classes that it builds on."""
+    from kdbench.method import Method
+
     files = (_source_file(parent) for parent in method.__mro__ if issubclass(parent, Method))
     return frozenset(str(Path(file).parent) for file in files if file and not file.startswith(MACHINERY))
 

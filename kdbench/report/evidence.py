@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tabulate import tabulate
 
@@ -16,11 +16,13 @@ from kdbench.report.escape import markdown
 from kdbench.report.layout import MARKS
 from kdbench.report.mixed import MixedSummary, mixed
 from kdbench.report.paired import PairedComparison, Uncompared, compare_to, uncompared
-from kdbench.report.predictions import CellPredictions
 from kdbench.report.published import PaperComparison, against_paper
 from kdbench.report.results import CellResult, CellStatus
 from kdbench.report.words import seeds_in_words, signed, spread
 from kdbench.store.records import Record
+
+if TYPE_CHECKING:
+    from kdbench.report.predictions import CellPredictions
 
 EvidenceFormat = Literal["text", "markdown", "json"]
 Section = tuple[str, list[str], list[list[str]], str]

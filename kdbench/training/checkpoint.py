@@ -9,41 +9,20 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from kdbench.inputs.errors import UserError
 from kdbench.store.files import move, write_atomically
-from kdbench.store.records import Basis, Damaged, Epoch, OtherFormat
+from kdbench.store.progress import Progress
+from kdbench.store.records import Damaged, OtherFormat
 from kdbench.store.store import checkpoint_versions
 from kdbench.store.weights import storable, tensors_sha256
 from kdbench.training.member import Member
 
 #: Of the file. Format 1 had no checksum.
 FORMAT = 2
-
-
-class Progress(BaseModel):
-    """How far a run has come: the next batch is `step` of `epoch`; `curve` holds the epochs behind it.
-
-    `basis` is what the first of these epochs rested on.
-    """
-
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
-
-    run_id: str
-    epoch: int = 1
-    step: int = 0
-    curve: list[Epoch] = []
-    basis: Basis | None = None
-    train_seconds: float = 0.0
-    test_seconds: float = 0.0
-
-    @property
-    def position(self) -> tuple[int, int]:
-        """(epoch, step): members of a cohort share it."""
-        return self.epoch, self.step
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from kdbench.inputs.errors import UserError
 from kdbench.inputs.places import describe, exits_refused, homes
 from kdbench.method import Method
 from kdbench.recipe import Recipe
+from kdbench.store.progress import Progress
 from kdbench.store.records import Epoch, Failure, Status
-from kdbench.training.checkpoint import Progress
 from kdbench.training.concurrency import TIMED_STEPS, make_step
 from kdbench.training.diagnosis import diagnose, diagnoses, probe
 from kdbench.training.evaluation import evaluate

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from kdbench.cells import method_params
 from kdbench.data.dataset import Dataset
 from kdbench.data.seeds import seeded, stream
+from kdbench.declared import method_params
 from kdbench.inputs.places import exits_refused
 from kdbench.method import Batch, Build, Method, MethodParams, Needs
 from kdbench.model import FEATURES, Feature, Outputs, Shapes, StagedModel, place
 from kdbench.registry import Registry
-from kdbench.run import Run
+from kdbench.run import Role, Run
 from kdbench.supervised import Supervised
 from kdbench.training.numerics import autocast
 
@@ -36,23 +36,25 @@ class FrozenTeacher:
 
 
 def method_of(run: Run, registry: Registry) -> tuple[type[Method], MethodParams]:
-    """The method class of a run and its parameters; teachers are trained on labels alone."""
-    if run.role == "teacher":
-        return Supervised, Supervised.Params()
-    method = registry.method(run.method)
+    """The method class of a run and its parameters."""
     if run.role == "pre_stage":
         assert run.teacher is not None
         if run.pre_stage is not None:
             raise ValueError("a pre-stage has no pre-stage")
-        declared = _declared_pre_stage(method, run)
-        return declared, method_params(declared, run.params)
+    method = method_class(run.role, run.method, registry)
     return method, method_params(method, run.params)
 
 
-def _declared_pre_stage(method: type[Method], run: Run) -> type[Method]:
+def method_class(role: Role, name: str, registry: Registry) -> type[Method]:
+    """The class that trains in a run of that role and method; teachers are trained on labels alone."""
+    if role == "teacher":
+        return Supervised
+    method = registry.method(name)
+    if role == "student":
+        return method
     declared = method.pre_stage(method.Params())
     if declared is None:
-        raise ValueError(f"method '{run.method}' declares no pre-stage")
+        raise ValueError(f"method '{name}' declares no pre-stage")
     return declared[0]
 
 

@@ -5,8 +5,8 @@ from scipy.stats import chi2_contingency, chisquare
 from torchvision.transforms import RandomCrop, RandomHorizontalFlip
 from torchvision.transforms import functional as tv
 
-from kdbench.data import Augmentation, Batches, Split, gather_batch
-from kdbench.data.batches import normalisation, window_offsets, zero_padded
+from kdbench.data import Augmentation, Split
+from kdbench.data.batches import Batches, gather_batch, normalisation, window_offsets, zero_padded
 from kdbench.data.dataset import make_dataset
 from tests.data.support import random_split
 

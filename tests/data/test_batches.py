@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms import functional as tv
 
-from kdbench.data import Augmentation, Batches, eval_batches
+from kdbench.data import Augmentation
+from kdbench.data.batches import Batches, eval_batches
 from kdbench.data.dataset import Channels, channel_statistics, make_dataset
 from tests.data.support import random_split
 

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from kdbench.inputs.errors import UserError
 from kdbench.plugins import load_plugins
+from kdbench.store.progress import Progress
 from kdbench.store.records import dump_record
 from kdbench.store.weights import save_weights
-from kdbench.training.checkpoint import Progress, save_checkpoint
+from kdbench.training.checkpoint import save_checkpoint
 from tests.cli.support import TINY_GRID
 from tests.data.support import random_split, write_split
 from tests.inputs.support import CLASSES, READERS, listing, member, network, read_setting, run_of_records, tiny_grid

@@ -13,9 +13,11 @@ from kdbench.data.split import Split
 from kdbench.execution.options import Options
 from kdbench.execution.trainer import Trainer
 from kdbench.grid import Grid, Row, Table
+from kdbench.loaded import Loaded
+from kdbench.offers import Plugin
 from kdbench.plugins import load_plugins
 from kdbench.recipe import Recipe
-from kdbench.registry import Plugin, Registry
+from kdbench.registry import Registry
 from kdbench.run import Run
 from kdbench.store.records import Record
 from kdbench.store.store import Store
@@ -116,7 +118,9 @@ def with_methods(monkeypatch: pytest.MonkeyPatch, plugin: object) -> None:
     """Have the methods of `plugin` registered for this test alone."""
     load_plugins.cache_clear()
     registry = load_plugins()
-    registry._manager.register(plugin, name="of the test")
-    rebuilt = Registry(registry._manager, [*registry.plugins, Plugin("of the test", "test", "0")])
+    manager = load_plugins().loaded.manager
+    manager.register(plugin, name="of the test")
+    loaded = Loaded(manager, [*registry.plugins, Plugin("of the test", "test", "0")])
+    rebuilt = Registry(loaded.offers, lambda: loaded)
     load_plugins.cache_clear()
     monkeypatch.setattr("tests.training.support.load_plugins", lambda: rebuilt)

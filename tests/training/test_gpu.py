@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from kdbench.store import kept
+from kdbench.store.progress import Progress
 from kdbench.training import concurrency
-from kdbench.training.checkpoint import Progress, load_checkpoint, read_checkpoint, save_checkpoint
+from kdbench.training.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
 from kdbench.training.concurrency import make_step
 from kdbench.training.evaluation import evaluate
 from kdbench.training.lanes import CudaLanes, Lanes

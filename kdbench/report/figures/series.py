@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kdbench.cells import Expansion, method_params
+from kdbench.cells import Expansion
+from kdbench.declared import method_params
 from kdbench.grid import Pair, Table
 from kdbench.inputs.places import exits_refused
 from kdbench.registry import Registry
