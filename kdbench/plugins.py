@@ -19,8 +19,8 @@ import pluggy
 from kdbench import hookspecs
 from kdbench.environment.distributions import GROUP
 from kdbench.inputs.errors import UserError
-from kdbench.memory import Memory
-from kdbench.offers import Plugin
+from kdbench.registered.memory import Memory
+from kdbench.registered.offers import Plugin
 from kdbench.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ _REMEMBERS = "torch" not in sys.modules
 @functools.cache
 def load_plugins(files: tuple[Path, ...] = ()) -> Registry:
     """The registry of all installed plugins (entry-point group `kdbench`) and of single plugin files."""
-    from kdbench.loaded import Loaded
+    from kdbench.registered.loaded import Loaded
 
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
@@ -83,7 +83,7 @@ def _unique(name: str, plugins: list[Plugin]) -> str:
 
 def _register(manager: pluggy.PluginManager, plugin: Plugin, load: Callable[[], object]) -> None:
     """Load and register one plugin; whatever goes wrong is noted on it and takes nothing else down."""
-    from kdbench.loaded import FAILURES, sentence
+    from kdbench.registered.loaded import FAILURES, sentence
 
     try:
         manager.register(load(), name=plugin.name)

@@ -13,14 +13,14 @@ from kdbench.data.dataset import DatasetSource
 from kdbench.data.lookup import beside, resolve_dataset
 from kdbench.environment.distributions import GROUP
 from kdbench.inputs.errors import UserError, unknown
-from kdbench.offers import Offers, Plugin
+from kdbench.registered.offers import Offers, Plugin
 
 if TYPE_CHECKING:
     from kdbench.environment.sources import Sources
-    from kdbench.loaded import Loaded
-    from kdbench.memory import Memory
     from kdbench.method import Method
     from kdbench.model import Architecture
+    from kdbench.registered.loaded import Loaded
+    from kdbench.registered.memory import Memory
 
 T = TypeVar("T")
 

@@ -54,7 +54,7 @@ def test_what_other_processes_trained_is_counted(tmp_path, monkeypatch):
     def by_others(*given):
         return Summary(others=execute(*given).records)
 
-    monkeypatch.setattr("kdbench.execution.local.execute", by_others)
+    monkeypatch.setattr("kdbench.execution.schedule.execute", by_others)
     words = ["--grid", tiny_grid(tmp_path), "--results", tmp_path / "results", "--methods", "student", "--workers", 1]
     assert "2 runs trained by other processes." in kdbench("run", *words).out
 
@@ -285,7 +285,7 @@ def test_a_run_that_fails_is_shown_and_tried_again(tmp_path, monkeypatch):
     again = kdbench(*words, "--results", tmp_path / "results", "--workers", 1)
     assert "1 finished, 1 to train" in again.out
     # Nor is the grid whole where another process trained what failed.
-    monkeypatch.setattr("kdbench.execution.local.execute", lambda *given: Summary(others=execute(*given).records))
+    monkeypatch.setattr("kdbench.execution.schedule.execute", lambda *given: Summary(others=execute(*given).records))
     beside = kdbench(*words, "--results", tmp_path / "results", "--workers", 1)
     assert beside.code == 1 and "1 run trained by other processes" in beside.out
     assert "1 run failed, 0 not run" in beside.out

@@ -1,11 +1,14 @@
 """A command imports what it needs and no more: each of the modules named here takes a tenth of a second to seconds."""
 
+import json
 import subprocess
 import sys
 
+import pytest
+
 from kdbench.cli import completion
 from kdbench.store import kept
-from tests.cli.support import kdbench
+from tests.cli.support import kdbench, tiny_grid
 
 HELP = """
 import contextlib, io, sys
@@ -90,25 +93,61 @@ def test_completion_of_names_that_are_not(tmp_path, monkeypatch):
     assert completion.names("recipe")("crd2") == [], "no place to keep them: none"
 
 
-READING = """
-import contextlib, io, os, sys
-from pathlib import Path
+GRID = "--grid tiny.yaml --results runs"
+LISTING = [
+    *(f"list {kind}" for kind in ("methods", "architectures", "datasets", "grids", "recipes", "plugins")),
+    "list methods --json",
+    *(f"show {name}" for name in ("kd", "dskd --json", "kd --set kd.tau=2", "vgg8", "digits", "quick", "crd240")),
+    *(f"table {GRID} --format {format}" for format in ("text", "markdown", "csv", "latex")),
+    f"table {GRID} --json --best",
+    "show kdd",
+    "table --grid quick --methods nobody",
+]
+JUDGING = [
+    f"stats {GRID}",
+    f"stats {GRID} --json",
+    "check --no-run --baseline baseline.json --results runs",
+    f"run {GRID}",
+    f"run {GRID} --json",
+]
+#: What is wrong with a method's parameters its class alone can say.
+ASKING = ["show kd --set kd.tau=warm", f"table {GRID} --set kd.alpha=-1"]
+READ = """
+import contextlib, io, json, sys
 from kdbench.cli.main import main
-from kdbench.store import kept
-kept.cache_folder = lambda: Path(os.environ["KEPT"])
-for words in ("list methods", "list architectures", "list datasets", "list grids", "show kd", "table --grid quick",
-              "stats --grid quick"):
+told = []
+for words in sys.argv[1:]:
     sys.argv = ["kdbench", *words.split()]
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
-        main()
-    assert out.getvalue(), words
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        try:
+            main()
+        except SystemExit as end:
+            told.append(([words, end.code, out.getvalue(), err.getvalue()], [*sys.modules]))
+print(json.dumps(told))
 """
-UNNEEDED = ("torchvision", "scipy", "sklearn", "matplotlib", "pyarrow", "PIL", "torch._dynamo", "sympy", "rich")
+UNNEEDED = {"torch", "torchvision", "sympy", "sklearn", "matplotlib", "pyarrow", "PIL", "kdbench.method"}
 
 
-def test_commands_that_train_nothing(tmp_path, monkeypatch):
-    """Once the shapes of a grid's networks are known; statistics of results that are there take SciPy."""
-    monkeypatch.setattr(kept, "cache_folder", lambda: tmp_path)
-    assert kdbench("table", "--grid", "quick").code == 0
-    monkeypatch.setenv("KEPT", str(tmp_path))
-    assert loaded(READING, UNNEEDED) == []
+def read(*commands: str) -> list:
+    """Each of the commands with its code, output and errors, and the modules that are loaded after it."""
+    done = subprocess.run([sys.executable, "-c", READ, *commands], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.long
+def test_commands_that_train_nothing(tmp_path, tmp_path_factory, monkeypatch):
+    """They answer without PyTorch once they have answered before, and to the letter what they answered before."""
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.chdir(tmp_path)
+    tiny_grid(tmp_path)
+    assert kdbench("run", *GRID.split(), "--workers", 1).code == 0
+    assert kdbench("baseline", "save", "baseline.json", *GRID.split()).code == 0
+    commands = [*LISTING, *JUDGING, *ASKING]
+    first, second = read(*commands), read(*commands)
+    answers = [[words, *vars(kdbench(*words.split())).values()] for words in commands]
+    assert [told for told, _ in first] == answers and [told for told, _ in second] == answers
+    assert {code for _, code, *_ in answers} == {0, 2, 3}
+    assert "torch" in first[0][1]
+    assert (UNNEEDED | {"scipy", "numpy", "rich"}).isdisjoint(second[len(LISTING) - 1][1])
+    assert UNNEEDED.isdisjoint(second[len(LISTING) + len(JUDGING) - 1][1])

@@ -13,10 +13,10 @@ from kdbench.data.split import Split
 from kdbench.execution.options import Options
 from kdbench.execution.trainer import Trainer
 from kdbench.grid import Grid, Row, Table
-from kdbench.loaded import Loaded
-from kdbench.offers import Plugin
 from kdbench.plugins import load_plugins
 from kdbench.recipe import Recipe
+from kdbench.registered.loaded import Loaded
+from kdbench.registered.offers import Plugin
 from kdbench.registry import Registry
 from kdbench.run import Run
 from kdbench.store.records import Record

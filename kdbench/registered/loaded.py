@@ -14,7 +14,7 @@ from kdbench.inputs.errors import UserError
 from kdbench.inputs.names import unfit_name
 from kdbench.method import Method, MethodParams
 from kdbench.model import Architecture
-from kdbench.offers import Offers, Plugin
+from kdbench.registered.offers import Offers, Plugin
 
 T = TypeVar("T")
 #: What a plugin's code may end in; a script without a `__main__` guard exits where it is imported.

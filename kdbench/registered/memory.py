@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from kdbench.environment.footing import Files, files_of_process, places, state_of
-from kdbench.offers import Offers
+from kdbench.environment.footing import Footing, footing_of_process, places, state_of
+from kdbench.registered.offers import Offers
 from kdbench.store import kept
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ MOST, MOST_ANSWERS = 8, 5000
 class _Entry(BaseModel):
     """What is remembered for one interpreter: `answers` by question, each in a list."""
 
-    files: Files
+    footing: Footing
     state: str
     offers: Offers
     answers: dict[str, list[Any]]
@@ -72,26 +72,25 @@ class Memory:
         # Read again: another command may have kept more meanwhile.
         known = _known(self._key)
         try:
-            files = _files(registry, self._plugin_files, known.files if known else {})
-            state = state_of(files)
+            footing = _footing(registry, self._plugin_files) | (known.footing if known else Footing())
+            state = state_of(footing)
         except OSError:
             return
         if not state.settled:
             return
         answers = dict([*((known.answers if known else {}) | self.answers).items()][-MOST_ANSWERS:])
-        entry = _Entry(files=files, state=state.digest, offers=registry.offers, answers=answers).model_dump_json()
+        entry = _Entry(footing=footing, state=state.digest, offers=registry.offers, answers=answers).model_dump_json()
         kept.add(NAME, {self._key: [_digest(entry), entry]}, most=MOST)
 
 
-def _files(registry: Registry, plugin_files: Iterable[Path], known: Files) -> Files:
-    """What the answers follow from, `known` being what earlier ones do."""
+def _footing(registry: Registry, plugin_files: Iterable[Path]) -> Footing:
+    """What a registry's answers follow from."""
     loaded = registry.loaded
     modules = (loaded.manager.get_plugin(plugin.name) for plugin in registry.plugins)
     packages = {str(getattr(module, "__name__", "")).partition(".")[0] for module in modules}
-    of_offers = (path for files in registry.offers.files.values() for path in files.values())
-    others = [os.path.abspath(path) for path in (*plugin_files, *of_offers, *loaded.sources.files)]  # noqa: PTH100
-    others += [os.path.join(folder, name) for folder, names in known.items() for name in names]  # noqa: PTH118
-    return {folder: [] for folder in known} | files_of_process(packages, others)
+    of_offers = [path for files in registry.offers.files.values() for path in files.values()]
+    paths = (os.path.abspath(path) for path in (*plugin_files, *of_offers, *loaded.sources.files))  # noqa: PTH100
+    return footing_of_process(packages) | Footing.of(paths, {str(path.parent) for path in of_offers})
 
 
 def _known(key: str) -> _Entry | None:
@@ -100,7 +99,7 @@ def _known(key: str) -> _Entry | None:
         case [str(digest), str(text)] if digest == _digest(text):
             try:
                 entry = _Entry.model_validate_json(text)
-                return entry if entry.state == state_of(entry.files).digest else None
+                return entry if entry.state == state_of(entry.footing).digest else None
             except (ValidationError, OSError):
                 return None
     return None

@@ -1,0 +1,1 @@
+"""Behind the registry: what plugins brought, the plugins themselves, and what is remembered of them."""
