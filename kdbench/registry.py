@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -48,10 +48,11 @@ class Registry:
         An answer is what JSON makes of it, remembered or not; so a tuple is a list. One that is an error is none.
         """
         key = json.dumps([question.__module__, question.__qualname__, *arguments], default=repr)
-        known = self._memory.answers.get(key) if self._memory else None
+        # What was remembered when the command began may not be what the plugins that are loaded since would say.
+        known = self._memory.answers.get(key) if self._memory and "loaded" not in vars(self) else None
         if known is None:
             # In a list, for an answer may be None.
-            known = json.loads(json.dumps([question(self, *arguments)]))
+            known = json.loads(json.dumps([question(self, *arguments)], default=_plain))
             if self._memory:
                 self._memory.add(key, known, self)
         return cast(T, known[0])
@@ -154,6 +155,11 @@ class Registry:
     def notify(self, hook: str, **event: Any) -> None:
         """Tell every observer of a lifecycle event; one that raises is reported once and never stops training."""
         self.loaded.notify(hook, **event)
+
+
+def _plain(value: object) -> object:
+    """What JSON knows not: of a set its members, of anything else its text."""
+    return [*value] if isinstance(value, Iterable) else str(value)
 
 
 class _Sources(Mapping[str, DatasetSource]):

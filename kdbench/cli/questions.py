@@ -91,8 +91,10 @@ def parameters(registry: Registry, name: str) -> int:
     """How many parameters a network has. Raises `UserError` if it cannot be built."""
     from kdbench.model import without_data
 
+    # Before anything is made without data: plugins may be loaded for it.
+    network = registry.architecture(name)
     with without_data():
-        return sum(parameter.numel() for parameter in registry.architecture(name).build(CLASSES).parameters())
+        return sum(parameter.numel() for parameter in network.build(CLASSES).parameters())
 
 
 def network_described(registry: Registry, name: str) -> dict[str, Any]:

@@ -44,8 +44,9 @@ class Footprint:
         return sum(parameter.nbytes for parameter in self._build(architecture).parameters())
 
     def _build(self, architecture: str) -> nn.Module:
+        network = self._registry.architecture(architecture)
         with without_data():
-            return self._registry.architecture(architecture).build(self._info.num_classes)
+            return network.build(self._info.num_classes)
 
 
 def training_bytes(model: nn.Module, batch_size: int, input_size: int) -> int:

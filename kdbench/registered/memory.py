@@ -9,6 +9,7 @@ is installed, nothing is remembered. Nor is it where a plugin could not be loade
 from __future__ import annotations
 
 import atexit
+import contextlib
 import hashlib
 import os
 import sys
@@ -71,16 +72,15 @@ class Memory:
             return
         # Read again: another command may have kept more meanwhile.
         known = _known(self._key)
-        try:
+        answers = dict([*((known.answers if known else {}) | self.answers).items()][-MOST_ANSWERS:])
+        # OSError: a file in an archive; ValueError: a name that is no text.
+        with contextlib.suppress(OSError, ValueError):
             footing = _footing(registry, self._plugin_files) | (known.footing if known else Footing())
             state = state_of(footing)
-        except OSError:
-            return
-        if not state.settled:
-            return
-        answers = dict([*((known.answers if known else {}) | self.answers).items()][-MOST_ANSWERS:])
-        entry = _Entry(footing=footing, state=state.digest, offers=registry.offers, answers=answers).model_dump_json()
-        kept.add(NAME, {self._key: [_digest(entry), entry]}, most=MOST)
+            if state.settled:
+                entry = _Entry(footing=footing, state=state.digest, offers=registry.offers, answers=answers)
+                text = entry.model_dump_json()
+                kept.add(NAME, {self._key: [_digest(text), text]}, most=MOST)
 
 
 def _footing(registry: Registry, plugin_files: Iterable[Path]) -> Footing:

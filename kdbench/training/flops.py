@@ -33,8 +33,9 @@ class ForwardFlops:
     def __call__(self, architecture: str) -> int:
         """Operations per image at the data set's size and number of classes."""
         if architecture not in self._counted:
+            network = self._registry.architecture(architecture)
             # On meta nothing is initialised, which takes most of the time.
             with torch.device("meta"):
-                model = self._registry.architecture(architecture).build(self._info.num_classes)
+                model = network.build(self._info.num_classes)
             self._counted[architecture] = forward_flops(model, self._info.input_size)
         return self._counted[architecture]
