@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from kdbench.report.results import Summary
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def t_cdf(value: float, freedom: float) -> float:
@@ -120,6 +122,8 @@ def resampled_means(differences: Sequence[Sequence[float]], draws: int, seed: in
 
     Davison & Hinkley, Bootstrap Methods and their Application, section 3.8. Equal arguments give equal draws.
     """
+    import numpy as np
+
     generator = np.random.default_rng(seed)
     groups = [np.asarray(values, dtype=np.float64) for values in differences]
     chosen = generator.integers(len(groups), size=(draws, len(groups)))
