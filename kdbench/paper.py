@@ -29,14 +29,14 @@ def _parse(value: object) -> object:
 
 class PaperTable(BaseModel):
     """One table of a paper. `cells` maps pair → row (`method` or `method/variant`) → [mean, std]; `recipe` is the name
-    of the one that they were measured by, where kdbench has it.
+    of the one that they were measured by, where kdbench has it. `runs` is the number behind each, where it is printed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str
     dataset: str
-    runs: int
+    runs: int | None = None
     epoch: str
     recipe: str | None = None
     teachers: dict[str, float] = {}

@@ -3,13 +3,13 @@
 from torch import Tensor
 from torch.nn.functional import mse_loss, normalize
 
-from kdbench.method import Batch, Build, Method, MethodParams, Needs, param
+from kdbench.method import Batch, Build, Needs, param
 from kdbench.model import Outputs
-from kdbench_methods.kd import kd_terms
+from kdbench_methods.kd_term import KDTermParams, WithKDTerm
 from kdbench_methods.modules import resized
 
 
-class CATKD(Method):
+class CATKD(WithKDTerm):
     """The student finds each class at the places where the teacher finds it.
 
     A [B, K, H, W] are the class activation maps, the classifier at each place of the map that enters pooling. φ
@@ -29,9 +29,8 @@ class CATKD(Method):
     }
     needs = Needs(student=("logits", "class_maps"), teacher=("logits", "class_maps"))
 
-    class Params(MethodParams):
+    class Params(KDTermParams):
         alpha: float = param(1.0, "weight α of the KD term", alternatives="0 (the authors' code)", ge=0)
-        tau: float = param(4.0, "temperature τ", gt=0)
         beta: float = param(
             400.0,
             "weight β of the class maps' distance (the authors' default)",
@@ -51,11 +50,11 @@ class CATKD(Method):
 
     @classmethod
     def caveat_for(cls, params: Params) -> str:
-        return "+ KD" if params.alpha else ""
+        return params.remark
 
     @classmethod
-    def weights(cls, params: Params) -> dict[str, float]:
-        return {"ce": 1.0, "kd": params.alpha, "cat": params.beta}
+    def own_weights(cls, params: Params) -> dict[str, float]:
+        return {"cat": params.beta}
 
     def setup(self, build: Build) -> None:
         self.register_buffer("bias", build.teacher.head.classifier.bias.detach().clone(), persistent=False)
@@ -63,7 +62,7 @@ class CATKD(Method):
     def terms(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         theirs = teacher.class_maps - self.bias[:, None, None]
         return {
-            **kd_terms(student, teacher, batch, self.params.tau),
+            **self.kd_terms(student, teacher, batch),
             "cat": mse_loss(self.attention(student.class_maps), self.attention(theirs)),
         }
 

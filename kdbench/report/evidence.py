@@ -152,7 +152,7 @@ def _mixed(one: MixedSummary) -> list[str]:
 
 def _paper(one: PaperComparison) -> list[str]:
     std = f"±{one.published.std:.2f}" if one.published.std is not None else ""
-    paper = f"{one.published.mean:.2f}{std} ({one.runs})"
+    paper = f"{one.published.mean:.2f}{std} ({one.runs or 'n not printed'})"
     return [
         *_place(one.cell),
         spread(one.ours) + _mark(one.status),

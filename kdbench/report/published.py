@@ -20,7 +20,8 @@ Answer = Literal["apart", "not told apart", "no std"]
 class PaperComparison:
     """Ours minus the paper's, in points, by Welch's t test from both means, sample stds and numbers of runs.
 
-    `answer`: *apart* if zero lies outside after Holm's correction over the table; *no std* if either side lacks one.
+    `answer`: *apart* if zero lies outside after Holm's correction over the table; *no std* if either side lacks one,
+    or the paper its number of runs.
     The paper's choice of epoch is its own (`epoch`); ours is the last.
     """
 
@@ -28,7 +29,7 @@ class PaperComparison:
     status: CellStatus
     ours: Summary
     published: Published
-    runs: int
+    runs: int | None
     epoch: str
     estimate: Estimate
     answer: Answer
@@ -67,7 +68,8 @@ def against_paper(results: Sequence[CellResult], registry: Registry, *, alpha: f
 def _estimate(result: CellResult, registry: Registry) -> Estimate:
     ours, paper = result.last, result.published
     assert ours.mean is not None and paper is not None
-    runs = load_paper_table(str(result.cell.table.paper), registry).runs
+    # Where no number of runs is printed, a deviation tells nothing.
+    runs = load_paper_table(str(result.cell.table.paper), registry).runs or 1
     return welch(ours.mean, ours.std, len(ours.values), paper.mean, paper.std if runs > 1 else None, runs)
 
 
