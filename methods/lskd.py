@@ -29,7 +29,7 @@ class LSKD(Method):
     class Params(MethodParams):
         ce_weight: float = param(0.1, "weight λ_CE of the labels' loss", ge=0)
         alpha: float = param(
-            9.0, "weight λ_KD of the KD term", alternatives="1, 6 or 12 for some of the authors' pairs", ge=0
+            9.0, "weight λ_KD of the KD term", alternatives="1 or 12 for some of the authors' pairs", ge=0
         )
         tau: float = param(
             2.0, "temperature τ of standardised logits", alternatives="3 or 4 for some of the authors' pairs", gt=0

@@ -1,4 +1,17 @@
-"""Losses and gradients equal those that the authors' own code gave, in float64, on the inputs of `pinned`."""
+"""Losses and gradients equal those that the authors' own code gave, in float64, on the inputs of `pinned`.
+
+The code, and by how much it and the method differed at most, relative to the loss or to a gradient's greatest element,
+on these inputs and on 40 random samples:
+
+    dist            hunto/image_classification_sota d9662f7                 1e-16
+    lskd            sunshangquan/logit-standardization-KD f6e5aa5           6e-16
+    ttm, wttm       zkxufo/TTM fe457b3                                      3e-16
+    nkd             yzd-v/cls_KD 1e5d48f                                    2e-16
+    normkd          gizi1/NormKD 279371b                                    8e-16
+    sdd, sdd_dkd    shicaiwei123/SDD-CVPR2024 e412036                       6e-16, and with the classifier's pass 2e-15
+    mlld            Jin-Ying/Multi-Level-Logit-Distillation 5ee473f         3e-16, one view as both
+    ctkd            zhengli97/CTKD 7d52522                                  3e-15, 4e-12 for θ's gradient
+"""
 
 import pytest
 
