@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from kdbench.model import StagedModel
-from kdbench_methods.ofd import OFD, margins_of
+from kdbench_methods.ofd import OFD, BatchMargin, NormMargin
 from tests.methods import reference as ref
 from tests.methods.support import PAIRS, assert_terms, case, check_gradient
 from tests.support import STUDENT, TEACHER, build_method
@@ -62,7 +62,7 @@ def test_margins_are_the_mean_of_what_is_negative():
     with torch.no_grad():
         norm.weight.copy_(torch.tensor([1.0, -0.5, 2.0, 0.1, 0.2]))
         norm.bias.copy_(torch.tensor([0.0, 0.3, -1.0, 1.0, 0.62]))
-    first, second, third, fourth, fifth = margins_of(norm).tolist()
+    first, second, third, fourth, fifth = NormMargin(norm).margin.tolist()
     assert [first, second, third] == pytest.approx(
         [STANDARD, integrated(0.3, 0.5), integrated(-1.0, 2.0, 40_000)], rel=1e-3
     )
@@ -75,19 +75,28 @@ def test_a_channel_that_the_norm_has_closed_has_a_finite_margin():
     with torch.no_grad():
         norm.weight.zero_()
         norm.bias.copy_(torch.tensor([0.0, 1.0, -1.0]))
-    assert margins_of(norm).tolist() == pytest.approx([0, 0, -1], abs=1e-6)
+    assert NormMargin(norm).margin.tolist() == pytest.approx([0, 0, -1], abs=1e-6)
 
 
 def test_the_margins_are_those_of_the_stages_that_are_compared():
     method = build_method(OFD, TEACHER, STUDENT)
-    assert method.margins.tolist() == pytest.approx([STANDARD] * (5 + 6 + 7))
-    assert "margins" not in method.state_dict()
+    assert [len(margin.margin) for margin in method.margins] == [5, 6, 7]
+    assert not any("margin" in name for name in method.state_dict())
 
 
-def test_a_teacher_without_batch_norms_is_refused(monkeypatch):
+def test_without_a_batch_norm_margins_are_those_of_the_batch(monkeypatch):
     monkeypatch.setattr(StagedModel, "preactivation_norms", (None, None, None))
-    with pytest.raises(ValueError, match="some of this teacher's stages end in none"):
-        build_method(OFD)
+    method, student, teacher, batch = case(OFD)
+    assert method.terms(student, teacher, batch)["feature"].isfinite()
+    maps = teacher.preactivations[0].clone()
+    maps[:, 2].abs_()
+    expected = []
+    for channel in maps.transpose(0, 1):
+        negative = [x for x in channel.flatten().tolist() if x < 0]
+        expected.append(ref.mean(negative) if negative else 0)
+    for margin in method.margins:
+        assert isinstance(margin, BatchMargin)
+        assert margin(maps).tolist() == pytest.approx(expected)
 
 
 def test_gradient():
