@@ -34,19 +34,41 @@ def _registry(plugin: list[Path] | None) -> Registry:
 def methods(as_json: JsonOption = False, plugin: PluginOption = None) -> None:
     """Distillation methods."""
     registry = _registry(plugin)
-    _print([_method(registry, name) for name in registry.usable("method")], as_json)
+    rows = [_method(registry, name) for name in registry.usable("method")]
+    if as_json:
+        tell(json.dumps(rows, indent=1, ensure_ascii=False))
+    else:
+        tell(_grouped(rows))
 
 
 def _method(registry: Registry, name: str) -> dict[str, Any]:
-    from kdbench.cli.questions import citation, needs_teacher
+    from kdbench.cli.questions import citation, reading, year
 
-    teacher = _or_unknown(lambda: "yes" if registry.ask(needs_teacher, name) else "no")
+    told = _or_unknown(lambda: registry.ask(reading, name))
+    if isinstance(told, str):
+        told = {"supervision": told, "reads": []}
     return {
         "name": name,
-        "teacher": teacher,
+        "teacher": {"labels alone": "no", "?": "?"}.get(told["supervision"], "yes"),
+        **told,
         "from": registry.plugin_of("method", name).origin,
-        "citation": registry.ask(citation, name),
+        "year": year(source := registry.ask(citation, name)),
+        "citation": source,
     }
+
+
+def _grouped(rows: list[dict[str, Any]]) -> str:
+    """A table for each kind of supervision; whose a method is where they are not all one plugin's."""
+    from kdbench.cli.questions import SUPERVISION
+
+    columns = ["name", "reads", "year", *(["from"] if len({row["from"] for row in rows}) > 1 else []), "citation"]
+    parts = []
+    for supervision in (*SUPERVISION, "?"):
+        chosen = [row | {"reads": ", ".join(row["reads"])} for row in rows if row["supervision"] == supervision]
+        if chosen:
+            shown = [{column: row[column] for column in columns} for row in chosen]
+            parts.append(f"Learns from {supervision}\n\n{_table(shown)}")
+    return "\n\n".join(parts)
 
 
 def _or_unknown(tell: Callable[[], T]) -> T | str:
@@ -135,9 +157,13 @@ def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         tell(json.dumps(rows, indent=1, ensure_ascii=False))
     else:
-        from tabulate import tabulate
+        tell(_table(rows))
 
-        tell(tabulate(rows, headers="keys", tablefmt="simple", maxcolwidths=widths(rows, screen_width())))
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    from tabulate import tabulate
+
+    return str(tabulate(rows, headers="keys", tablefmt="simple", maxcolwidths=widths(rows, screen_width())))
 
 
 def widths(rows: list[dict[str, Any]], screen: int | None) -> list[int | None]:

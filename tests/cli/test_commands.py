@@ -11,6 +11,7 @@ import typer
 
 from kdbench.cli.app import app
 from kdbench.cli.listing import widths
+from kdbench.cli.questions import SUPERVISION
 from kdbench.method import Method
 from kdbench.plugins import load_plugins
 from kdbench.store.weights import save_weights
@@ -69,6 +70,7 @@ def test_a_method_that_cannot_tell_its_needs_hides_no_other(monkeypatch):
     listed = kdbench("list", "methods", "--json")
     teachers = {row["name"]: row["teacher"] for row in json.loads(listed.out)}
     assert teachers["kd"] == "?" and teachers["dkd"] == "yes" and teachers["student"] == "no"
+    assert "Learns from ?\n\nname" in kdbench("list", "methods").out
     assert listed.err.startswith("kdbench: warning: method 'kd': `needs_for` raises RuntimeError: the method calls sys")
 
 
@@ -424,3 +426,22 @@ def test_a_command_that_is_cut_off_says_so(monkeypatch):
     monkeypatch.setattr("platform.platform", cut_off)
     done = kdbench("doctor")
     assert done.code == 130 and done.err == "kdbench: stopped at once; what is finished is kept.\n"
+
+
+def test_methods_are_listed_by_what_they_learn_from():
+    rows = {row["name"]: row for row in json.loads(kdbench("list", "methods", "--json").out)}
+    told = {
+        name: (rows[name]["supervision"], rows[name]["reads"], rows[name]["year"])
+        for name in ("dsn", "kd", "crd", "dskd")
+    }
+    assert told == {
+        "dsn": ("labels alone", ["logits", "stages"], 2015),
+        "kd": ("the teacher's logits", ["logits"], 2015),
+        "crd": ("the teacher's embedding", ["logits", "embedding"], 2020),
+        "dskd": ("the teacher's maps", ["logits", "stages", "final_map"], 2022),
+    }
+    assert rows["student"]["year"] is None
+    parts = kdbench("list", "methods").out.split("Learns from ")[1:]
+    assert [part.splitlines()[0] for part in parts] == list(SUPERVISION)
+    found = [line.split()[0] for part in parts for line in part.splitlines()[4:] if line[:1].strip()]
+    assert sorted(found) == sorted(rows)
