@@ -45,7 +45,7 @@ def check(
     seeds: Annotated[str, typer.Option("--seeds", help="Other seeds than the baseline's, such as 3,4,5.")] = "",
     dataset: Annotated[str, typer.Option("--dataset", help="Where the baseline's data are, as parquet:DIR.")] = "",
     data_dir: options.DataDirOption = None,
-    device: options.DeviceOption = "auto",
+    device: options.DevicesOption = "auto",
     results: options.ResultsOption = RESULTS,
     plugin: options.PluginOption = None,
     teacher: options.TeacherOption = None,
@@ -95,7 +95,7 @@ def _train(bench: Bench, device: str, workers: int, plugins: list[Path], importe
     from kdbench.cli.planned import situation
     from kdbench.cli.progress import display
     from kdbench.data.told import told
-    from kdbench.environment.device import resolve_device
+    from kdbench.environment.gpus import chosen_gpus, device_of
     from kdbench.execution.interrupt import StopSignal
     from kdbench.execution.options import Options
     from kdbench.execution.schedule import Summary
@@ -106,8 +106,10 @@ def _train(bench: Bench, device: str, workers: int, plugins: list[Path], importe
     plan = bench.plan
     if not plan.pending:
         return
+    gpus = tuple(chosen_gpus(device))
     how = Options(
-        device=resolve_device(device),
+        device=device_of(gpus),
+        gpus=gpus,
         workers=workers,
         command=command_line(),
         plugin_files=tuple(plugins),

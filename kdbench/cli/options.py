@@ -76,6 +76,9 @@ TeacherOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+DevicesOption = Annotated[
+    str, typer.Option("--device", help="auto, cpu, cuda (every GPU that is visible), or some: cuda:0,cuda:3.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 KeepOption = Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from kdbench.cells import title
 from kdbench.cli.reading import describe_stale
@@ -15,6 +16,9 @@ from kdbench.inputs.places import asking
 from kdbench.inputs.wording import counted, duration, listed, memory_size
 from kdbench.recipe import Recipe
 from kdbench.run import Run
+
+if TYPE_CHECKING:
+    from kdbench.cli.executors import Where
 
 
 def situation(plan: Plan) -> str:
@@ -96,17 +100,17 @@ def _memory(session: Session, run: Run) -> str | None:
     return f"{run.method} keeps {size / 1e6:.1f} MB on the device for each run" if size else None
 
 
-def print_plan(session: Session, plan: Plan, device: str, as_json: bool) -> None:
+def print_plan(session: Session, plan: Plan, where: Where, as_json: bool) -> None:
     """Print every run with its state, the settings, and the operations, time and memory that training takes."""
-    from kdbench.environment.device import describe_device, resolve_device
     from kdbench.execution.estimate import Estimator
     from kdbench.execution.footprint import Footprint
 
     estimator = Estimator(session.registry, session.expansion.info)
     pending = plan.to_train
     cost = estimator.estimate(pending)
-    chosen = resolve_device(device)
-    seconds = cost.shared / estimator.rate(pending, chosen, session.expansion.grid.recipe) if cost.shared else 0.0
+    recipe = session.expansion.grid.recipe
+    rate = estimator.rate(pending, where.measured_on, recipe) * max(1, len(where.gpus)) if cost.shared else 1.0
+    seconds = cost.shared / rate
     footprint = Footprint(session.registry, session.expansion.info)
     memory = max((footprint.cohort(group) for group in cohorts(plan.pending, session.store)), default=0)
     if as_json:
@@ -122,7 +126,7 @@ def print_plan(session: Session, plan: Plan, device: str, as_json: bool) -> None
             "flops_without_sharing": cost.alone,
             "seconds": round(seconds, 1),
             "memory_bytes": memory,
-            "device": describe_device(chosen),
+            "device": where.described,
             "warnings": warnings(session, plan),
         }
         tell(json.dumps(described, indent=1))
@@ -141,8 +145,10 @@ def print_plan(session: Session, plan: Plan, device: str, as_json: bool) -> None
     tell(situation(plan))
     tell(
         f"{cost.shared:.3g} FLOPs ({cost.alone:.3g} unshared; methods' own modules not counted), "
-        f"about {duration(round(seconds))} at this machine's measured rate ({describe_device(chosen)})"
+        f"about {duration(round(seconds))} at this machine's measured rate ({where.measured_described})"
     )
+    for line in where.cluster:
+        tell(line)
     if memory:
         tell(f"about {memory_size(memory)} for the largest cohort (methods' own modules not counted)")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,16 +14,19 @@ from kdbench.execution.options import CHECKPOINT_SECONDS, Options
 from kdbench.inputs.commands import command_line
 from kdbench.inputs.errors import UserError
 
+if TYPE_CHECKING:
+    from kdbench.cli.executors import Where
+
 
 @with_session
 def run(
     session: Session,
-    device: options.DeviceOption = "auto",
+    device: options.DevicesOption = "auto",
     workers: Annotated[
         int,
         typer.Option(
             min=0,
-            help="Processes that train cohorts side by side; 0: as many as cores, on a GPU as are measured to be best.",
+            help="Processes that train cohorts side by side; 0: as many as cores, on each GPU as are measured best.",
         ),
     ] = 0,
     checkpoint_seconds: Annotated[
@@ -56,6 +60,13 @@ def run(
             help="Stop by itself after 30s, 8m or 1h30m, counted from the start, with everything kept.",
         ),
     ] = None,
+    executor: Annotated[
+        Literal["local", "ray"],
+        typer.Option("--executor", help="local: this machine; ray: all machines of a Ray cluster."),
+    ] = "local",
+    address: Annotated[
+        str, typer.Option("--address", metavar="HOST:PORT", help="The Ray cluster; auto is this machine's.")
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done; touch nothing.")] = False,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -67,7 +78,6 @@ def run(
     from kdbench.cli.reading import plan_of
     from kdbench.cli.training import train_grid
     from kdbench.cli.values import parse_concurrency
-    from kdbench.environment.device import resolve_device
     from kdbench.trackers import find_tracker
 
     lanes = parse_concurrency(concurrency)
@@ -75,16 +85,28 @@ def run(
         raise UserError("--rerun stale and --keep stale exclude each other; give one of them.")
     for name in tracker or []:
         find_tracker(name)
+    if address and executor == "local":
+        raise UserError("--address names a Ray cluster; give --executor ray as well, or leave it out.")
     # These two are always there, and what is finished takes no device, nor the import of PyTorch.
-    if device not in ("auto", "cpu"):
-        resolve_device(device)
+    if device not in ("auto", "cpu") and executor == "local":
+        from kdbench.environment.gpus import chosen_gpus
+
+        chosen_gpus(device)
+
+    def open_where() -> AbstractContextManager[Where]:
+        from kdbench.cli.executors import open_executor
+
+        return open_executor(session, executor, address or "auto", device, workers)
+
     if dry_run:
-        print_plan(session, plan_of(session), device, as_json)
+        with open_where() as where:
+            print_plan(session, plan_of(session), where, as_json)
         return
 
-    def options_now() -> Options:
+    def options_now(where: Where) -> Options:
         return Options(
-            device=resolve_device(device),
+            device=where.device,
+            gpus=where.gpus,
             workers=workers,
             checkpoint_seconds=checkpoint_seconds,
             command=command_line(),
@@ -97,6 +119,7 @@ def run(
 
     train_grid(
         session,
+        open_where,
         options_now,
         rerun=rerun,
         keep=keep,

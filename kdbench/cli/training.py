@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,6 @@ from kdbench.cli.report import write_report
 from kdbench.cli.session import Session
 from kdbench.cli.terminal import screen_width, tell
 from kdbench.data.told import told
-from kdbench.environment.device import describe_device
-from kdbench.execution.birth import expect_workers
 from kdbench.execution.deadline import Deadline
 from kdbench.execution.interrupt import FailureLimit, StopSignal
 from kdbench.execution.plan import Plan
@@ -32,6 +31,7 @@ from kdbench.trackers import make_tracker
 if TYPE_CHECKING:
     import torch
 
+    from kdbench.cli.executors import Where
     from kdbench.data.dataset import Dataset
     from kdbench.execution.options import Options
     from kdbench.execution.schedule import Summary
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 def train_grid(
     session: Session,
-    make_options: Callable[[], Options],
+    open_where: Callable[[], AbstractContextManager[Where]],
+    make_options: Callable[[Where], Options],
     *,
     rerun: str | None,
     keep: str | None,
@@ -48,7 +49,7 @@ def train_grid(
     trackers: Sequence[str],
     as_json: bool,
 ) -> None:
-    """Train what the session's grid lacks, by options that are made if it lacks anything, and print its tables.
+    """Train what the grid lacks, where and by options that are made if it lacks anything, and print its tables.
 
     Raises `UserError` for stale results of which it is not decided what becomes of them, and `typer.Exit` with the exit
     code of a training that was stopped or had failures.
@@ -69,11 +70,11 @@ def train_grid(
 
     observers = [make_tracker(name, session.store.root) for name in trackers]
     if plan.pending:
-        how = make_options()
-        _expect_workers(plan, how)
-        loaded = session.data.loaded
-        with stop, session.registry.observing(limit, *observers):
-            summary = _train(session, plan, loaded, how, stop_requested, say)
+        with open_where() as where:
+            where.prepare(plan)
+            loaded = session.data.loaded
+            with stop, session.registry.observing(limit, *observers):
+                summary = _train(session, plan, loaded, make_options(where), where, stop_requested, say)
     records = readable_records(session, keep == "stale")
     results = cell_results(session.expansion, records, session.registry)
     tell(render(session.expansion, results, "json" if as_json else "text", width=screen_width()))
@@ -86,15 +87,14 @@ def train_grid(
         _conclude(summary, stop, limit, deadline, say)
 
 
-def _expect_workers(plan: Plan, how: Options) -> None:
-    import torch
-
-    if len(plan.to_train) > 1 and (how.workers or torch.get_num_threads()) > 1:
-        expect_workers()
-
-
 def _train(
-    session: Session, plan: Plan, dataset: Dataset, how: Options, stop_requested: Callable[[], bool], say: Terminal
+    session: Session,
+    plan: Plan,
+    dataset: Dataset,
+    how: Options,
+    where: Where,
+    stop_requested: Callable[[], bool],
+    say: Terminal,
 ) -> Summary:
     """Say what will be done, refuse what cannot be, and do it under a display of its progress."""
     import torch
@@ -107,14 +107,15 @@ def _train(
 
     for line in (*told(dataset), *resolved(session, plan)):
         say.print(line)
-    say.print(f"device: {describe_device(how.device)}; {exactness(how.device, how.deterministic)}")
-    shelf = TeacherShelf(session.store, session.registry, dataset, how.device, how.imported)
+    say.print(f"device: {where.described}; {exactness(how.device, how.deterministic)}")
+    shelf = TeacherShelf(session.store, session.registry, dataset, torch.device("cpu"), how.imported)
     shelf.check_imported(plan.pending)
     footprint = Footprint(session.registry, session.expansion.info)
     check_room(plan, session.store, footprint, how.workers or torch.get_num_threads())
     shown = display(say, plan.to_train, session.store, session.registry, session.expansion.info)
     with shown, session.registry.observing(shown):
-        return execute(plan, session.store, session.registry, dataset, how, stop_requested, say.print)
+        make = where.executor_of(plan)
+        return execute(plan, session.store, session.registry, dataset, how, stop_requested, say.print, make)
 
 
 def exactness(device: torch.device, deterministic: bool) -> str:

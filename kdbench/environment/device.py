@@ -44,6 +44,11 @@ def describe_device(device: torch.device) -> str:
     return f"{_cpu_model()}, {os.cpu_count()} cores"
 
 
+def describe_devices(device: torch.device, count: int) -> str:
+    """`count` devices of one kind in words; of a CPU there is one."""
+    return f"{count} × {describe_device(device)}" if count > 1 else describe_device(device)
+
+
 def peak_memory(device: torch.device) -> int:
     """Most bytes in use so far: of the GPU, or of the process on a CPU (0 where the platform does not tell)."""
     if device.type == "cuda":

@@ -68,7 +68,7 @@ class LocalExecutor:
         """See `Executor`."""
         if self._here(job):
             return not self._at and not self._ended
-        return job.role in self._most and self._free_place(job) is not None
+        return self._side_by_side(job) > 0 and self._free_place(job) is not None
 
     def begin(self, job: Job) -> None:
         """See `Executor`; returns when the job has ended where it is trained in this process."""
@@ -95,7 +95,7 @@ class LocalExecutor:
     def _here(self, job: Job) -> bool:
         if self._options.device.type == "cpu" and job.threads > 1:
             return True
-        return len(self._places) == 1 and self._side_by_side(job) == 1
+        return not self._places[0].variables and self._side_by_side(job) == 1
 
     def _side_by_side(self, job: Job) -> int:
         """How many jobs like this one a place takes; 0 where that can only be measured once nothing else is trained."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+    from kdbench.environment.gpus import Gpu
+
 #: How old a run's last checkpoint may be at the end of an epoch, unless told otherwise.
 CHECKPOINT_SECONDS = 120.0
 
@@ -17,9 +19,10 @@ CHECKPOINT_SECONDS = 120.0
 class Options:
     """How to execute, none of which changes a result on a CPU.
 
-    `workers` is the number of processes that train cohorts side by side; 0 is all cores on a CPU, and on a GPU as many
-    as are measured to be best. `lanes` is the number of streams that the members of a cohort share on a GPU; 0 is as
-    many as are measured to be best. `deterministic` makes a GPU's results bit-exact.
+    `gpus` are those to train on, none on a CPU; `device` is the first of them. `workers` is the number of processes
+    that train cohorts side by side; 0 is all cores on a CPU, and on each GPU as many as are measured to be best.
+    `lanes` is the number of streams that the members of a cohort share on a GPU; 0 is as many as are measured to be
+    best. `deterministic` makes a GPU's results bit-exact.
     """
 
     device: torch.device
@@ -31,3 +34,4 @@ class Options:
     keep_final: bool = False
     lanes: int = 0
     deterministic: bool = False
+    gpus: tuple[Gpu, ...] = ()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from kdbench.environment.gpus import VARIABLE
 from kdbench.execution.options import Options
 
 
@@ -19,5 +20,10 @@ class Place:
 
 
 def places(options: Options) -> list[Place]:
-    """The places that options name."""
-    return [Place(options.device)]
+    """The places that options name: each GPU is one, whose workers see no other.
+
+    Of a single GPU that this process sees, workers see what it sees.
+    """
+    if not options.gpus or (len(options.gpus) == 1 and options.gpus[0].number < torch.cuda.device_count()):
+        return [Place(options.device)]
+    return [Place(torch.device("cuda"), {VARIABLE: gpu.name}) for gpu in options.gpus]

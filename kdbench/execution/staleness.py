@@ -24,7 +24,7 @@ class Present:
 
     def basis(self, run: Run, data_sha256: str, teacher_sha256: str | None, pre_stage_sha256: str | None) -> Basis:
         """The basis of a run that is trained now."""
-        code = self._code(run)
+        code = self.code(run)
         return Basis(
             numeric_version=NUMERIC_VERSION,
             data_sha256=data_sha256,
@@ -40,7 +40,7 @@ class Present:
             return (
                 f"kdbench computes differently since (numeric version {basis.numeric_version}, now {NUMERIC_VERSION})"
             )
-        now = self._code(run)
+        now = self.code(run)
         files, packages = _changed(basis.sources, now.files), _changed(basis.packages, now.packages)
         versions = [f"{name} {_version(name, basis.packages)} → {_version(name, now.packages)}" for name in packages]
         if files or packages:
@@ -59,7 +59,8 @@ class Present:
                 return f"its {needed.title} is stale ({why})"
         return None
 
-    def _code(self, run: Run) -> Code:
+    def code(self, run: Run) -> Code:
+        """The code that a run rests on now."""
         networks = [run.student]
         if run.teacher and run.teacher.imported:
             # One that was trained has its network's code in the basis of its own record.

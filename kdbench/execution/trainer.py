@@ -31,7 +31,9 @@ from kdbench.training.member import FrozenTeacher, Member, method_of
 
 
 class Trainer:
-    """Trains cohorts on one device. `emit(hook, **event)` hears of every lifecycle event."""
+    """Trains cohorts on one device. `emit(hook, **event)` hears of every lifecycle event, `checkpointed(run_id)` of
+    every checkpoint that is written.
+    """
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class Trainer:
         *,
         stop_requested: Callable[[], bool],
         emit: Callable[..., None],
+        checkpointed: Callable[[str], None] = lambda run_id: None,
     ):
         self.store = store
         self.registry = registry
@@ -49,6 +52,7 @@ class Trainer:
         self.options = options
         self.stop_requested = stop_requested
         self.emit = emit
+        self.checkpointed = checkpointed
         self.present = Present(registry)
         self._shelf = TeacherShelf(store, registry, dataset, options.device, options.imported)
 
@@ -149,6 +153,7 @@ class _Recorder:
         if due or now - self._written.get(run_id, self._began) >= self._trainer.options.checkpoint_seconds:
             save_checkpoint(self._trainer.store.checkpoint_path(run_id), member, progress)
             self._written[run_id] = now
+            self._trainer.checkpointed(run_id)
 
     def ended(self, member: Member, progress: Progress, status: Status, failure: Failure | None) -> None:
         outcome: dict[str, Any] = {}
@@ -210,10 +215,7 @@ class _Recorder:
             finished=_now(),
             **outcome,
         )
-        # What is finished stays: this process may have stood still until another had taken the run over.
-        before = trainer.store.record(run.id) if status == "failed" else None
-        if before is None or before.status == "failed":
-            trainer.store.write(record)
+        trainer.store.keep(record)
         self.records.append(record)
         trainer.emit("kdbench_run_ended", run=run, record=record)
 

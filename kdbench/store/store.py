@@ -97,6 +97,14 @@ class Store:
         for path in checkpoint_versions(self.checkpoint_path(record.id)):
             remove(path)
 
+    def keep(self, record: Record) -> None:
+        """Write a record, unless it is a failure and the run is finished: who trained it may have stood still until
+        another had taken it over.
+        """
+        before = self.record(record.id) if record.status == "failed" else None
+        if before is None or before.status == "failed":
+            self.write(record)
+
     def set_aside(self, path: Path, folder: str) -> Path:
         """Move a file out of the way, into `damaged` or `replaced`; nothing there is overwritten. Its new place."""
         target = free_name(self.root / folder / path.name)

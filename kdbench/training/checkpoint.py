@@ -39,7 +39,11 @@ def save_checkpoint(path: Path, member: Member, progress: Progress) -> None:
     tensors = storable(_state(member))
     text = progress.model_dump_json()
     metadata = {"format": str(FORMAT), "sha256": _digest(tensors, text), "progress": text}
-    data = safetensors.torch.save(tensors, metadata)
+    keep_checkpoint(path, safetensors.torch.save(tensors, metadata))
+
+
+def keep_checkpoint(path: Path, data: bytes) -> None:
+    """Write a checkpoint that is made already, in the same way."""
     newest, previous = checkpoint_versions(path)
     if newest.exists():
         move(newest, previous)

@@ -1,0 +1,14 @@
+#!/bin/bash
+# docs/cluster/two-hosts.sh HOST --grid quick
+#
+# Ray on this machine and, by ssh, on HOST, where the same environment lies at the same path; then `kdbench run` here.
+set -euo pipefail
+other=${1:?name the other host}
+shift
+bin=$(dirname "$(command -v kdbench)")
+here=$(hostname -I | awk '{ print $1 }')
+export RAY_USAGE_STATS_ENABLED=0
+trap '"$bin/ray" stop; ssh "$other" "$bin/ray stop"' EXIT
+"$bin/ray" start --head --node-ip-address="$here" --port=6379 --include-dashboard=false
+ssh "$other" "RAY_USAGE_STATS_ENABLED=0 $bin/ray start --address=$here:6379"
+kdbench run --executor ray --address "$here:6379" "$@"

@@ -1,0 +1,1 @@
+"""Execution on many machines by Ray. Nothing outside this folder knows of Ray."""

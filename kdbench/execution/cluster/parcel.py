@@ -1,0 +1,37 @@
+"""A data set as it travels through the object store: arrays, which all processes of a machine read from one memory."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+
+from kdbench.data.dataset import Dataset
+from kdbench.data.split import Split
+
+Parcel = dict[str, Any]
+
+
+def pack(dataset: Dataset) -> Parcel:
+    """A data set as plain values and NumPy arrays."""
+    plain = {name: getattr(dataset, name) for name in ("info", "classes", "mean", "std", "notes")}
+    return plain | {name: _arrays(getattr(dataset, name)) for name in ("train", "test")}
+
+
+def unpack(parcel: Parcel) -> Dataset:
+    """The data set; its images stay where the parcel has them, which may not be written to."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        splits = {name: Split(*map(torch.from_numpy, parcel[name])) for name in ("train", "test")}
+    return Dataset(**{**parcel, **splits})
+
+
+def size(dataset: Dataset) -> int:
+    """Bytes of a data set's images and labels."""
+    splits = (dataset.train, dataset.test)
+    return sum(tensor.nbytes for split in splits for tensor in (split.images, split.labels))
+
+
+def _arrays(split: Split) -> tuple[Any, Any]:
+    return split.images.numpy(), split.labels.numpy()
