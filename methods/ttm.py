@@ -22,7 +22,11 @@ class TTM(Method):
 
     class Params(MethodParams):
         beta: float = param(
-            45.0, "weight β of the KD term", paper="another for each pair; this is VGG13 → VGG8's", ge=0
+            45.0,
+            "weight β of the KD term",
+            paper="another for each pair; this is VGG13 → VGG8's on CIFAR-100",
+            alternatives="15 or less for few classes: with 10, 45 at a learning rate of 0.05 leaves ResNet8 at chance",
+            ge=0,
         )
         gamma: float = param(
             0.1,
