@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, cast
 
 import typer
@@ -36,6 +37,8 @@ from kdbench.inputs.streams import Filter, aside, filtered
 
 #: Columns below which help has to be told how narrow the terminal is.
 NARROW = 52
+#: Columns that options have on such a terminal; on others it is 30.
+OPTIONS = 6
 
 app = typer.Typer(
     name="kdbench",
@@ -92,13 +95,28 @@ def run_command() -> int:
     terminal.separate_output()
     with filtered() as out, quiet_libraries():
         width = terminal.screen_width()
-        # Else help is as wide as that.
-        narrow = {"terminal_width": width - 2} if width and width < NARROW else {}
-        code = _exit_code(functools.partial(_command(), **narrow))
+        if width and width < NARROW:
+            with _options_above_their_texts():
+                # Else help is as wide as that.
+                code = _exit_code(functools.partial(_command(), terminal_width=width - 2))
+        else:
+            code = _exit_code(_command())
         if why := out.lost():
             typer.echo(f"kdbench: standard output cannot be written ({why}); all else is done.", err=True)
             code = code or 2
     return code
+
+
+@contextmanager
+def _options_above_their_texts() -> Iterator[None]:
+    """Inside the context, help gives options a narrow column, and those that are wider a line to themselves."""
+    formatter = typer.Context.formatter_class
+    beside = formatter.write_dl
+    formatter.write_dl = functools.partialmethod(beside, col_max=OPTIONS)  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        formatter.write_dl = beside  # type: ignore[method-assign]
 
 
 def _exit_code(command: Callable[[], object]) -> int:

@@ -8,6 +8,7 @@ import typer
 from tabulate import tabulate
 
 from kdbench.data.dataset import DatasetSource
+from kdbench.execution import costs
 from kdbench.grid import Grid
 from kdbench.inputs.commands import command_line, kdbench
 from kdbench.inputs.errors import UserError
@@ -22,13 +23,15 @@ def grid_rows(registry: Registry) -> list[dict[str, Any]]:
 
 def how_to_start(registry: Registry) -> str:
     """The grids, and how the command that was given takes one."""
-    rows = [{key: row[key] for key in ("name", "runs", "epochs", "data", "description")} for row in grid_rows(registry)]
+    columns = ("name", "runs", "epochs", "takes", "data", "description")
+    rows = [{key: row[key] for key in columns} for row in grid_rows(registry)]
     lines = [
-        tabulate(rows, headers="keys", tablefmt="simple", maxcolwidths=[None, None, None, 24, 48], stralign="left"),
+        tabulate(rows, headers="keys", tablefmt="simple", maxcolwidths=[None, None, None, 16, 24, 40], stralign="left"),
         "",
         "runs: at most, teachers included; tables may share some",
         f"to start one: {command_line()} --grid quick",
-        f"what one costs here, in operations, time and memory: {kdbench('run', '--grid')} NAME --dry-run",
+        "takes: all of its runs, as it was last estimated; –: not yet",
+        f"to estimate what one takes here, in operations, time and memory: {kdbench('run', '--grid')} NAME --dry-run",
     ]
     return "\n".join(lines)
 
@@ -52,6 +55,7 @@ def _row(name: str, registry: Registry) -> dict[str, Any] | None:
         "from": registry.plugin_of("grid", name).origin,
         "runs": count_runs(grid),
         "epochs": grid.recipe.epochs,
+        "takes": costs.known(grid) or "–",
         "data": f"{grid.dataset} ({_where(source)})",
         "description": grid.description,
     }

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from kdbench.cells import title
+from kdbench.cells import distinct, title
 from kdbench.cli.reading import describe_stale
 from kdbench.cli.recipes import recipe_in_words
 from kdbench.cli.session import Session
 from kdbench.cli.terminal import tell
 from kdbench.data.told import sizes
+from kdbench.execution import costs
 from kdbench.execution.plan import Plan, cohorts
 from kdbench.inputs.places import asking
 from kdbench.inputs.wording import counted, duration, listed, memory_size
@@ -111,6 +112,9 @@ def print_plan(session: Session, plan: Plan, where: Where, as_json: bool) -> Non
     recipe = session.expansion.grid.recipe
     rate = estimator.rate(pending, where.measured_on, recipe) * max(1, len(where.gpus)) if cost.shared else 1.0
     seconds = cost.shared / rate
+    if cost.shared:
+        whole = estimator.estimate(distinct([*plan.all_teachers, *plan.all_pre_stages, *plan.runs]))
+        costs.remember(session.expansion.grid, whole.shared / rate, where.measured_described)
     footprint = Footprint(session.registry, session.expansion.info)
     memory = max((footprint.cohort(group) for group in cohorts(plan.pending, session.store)), default=0)
     if as_json:

@@ -44,6 +44,11 @@ class Plan:
         return [run for run in needed if run.id not in self.records]
 
     @property
+    def all_pre_stages(self) -> list[Run]:
+        """Pre-stages that the runs rest on."""
+        return distinct(run.pre_stage for run in self.runs if run.pre_stage)
+
+    @property
     def pre_stages(self) -> list[Run]:
         """Pre-stages that the pending runs need and that are not trained yet."""
         needed = distinct(run.pre_stage for run in self.pending if run.pre_stage)
@@ -59,9 +64,8 @@ def make_plan(runs: Iterable[Run], store: Store, present: Present) -> Plan:
     """The plan for `runs`; failed runs count as not done, since what made them fail may be mended."""
     wanted = distinct(runs)
     teachers = distinct(run.teacher.trained_by for run in wanted if run.teacher and run.teacher.trained_by)
-    pre_stages = distinct(run.pre_stage for run in wanted if run.pre_stage)
     plan = Plan(wanted, {}, teachers)
-    for run in [*teachers, *pre_stages, *wanted]:
+    for run in [*teachers, *plan.all_pre_stages, *wanted]:
         try:
             record = store.record(run.id)
         except Damaged as damage:

@@ -4,6 +4,7 @@ import csv
 import importlib.metadata
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -247,6 +248,16 @@ def test_show_as_json_has_numbers_where_the_text_has_words(tmp_path):
     assert json.loads(kdbench("show", "crd60", "--json").out)["training"]["milestones"] == [37, 45, 52]
     network = json.loads(kdbench("show", "wrn_16_2", "--json").out)
     assert network["stages"] == [[32, 32, 32], [64, 16, 16], [128, 8, 8]] and network["final_map"] == [128, 8, 8]
+
+
+def test_help_on_a_narrow_terminal(monkeypatch):
+    """Its texts have the width for themselves, and no line is wider."""
+    monkeypatch.setattr("kdbench.cli.terminal.screen_width", lambda: 40)
+    lines = kdbench("run", "--help").out.splitlines()
+    option = next(place for place, line in enumerate(lines) if line.strip().startswith("--keep-final"))
+    assert lines[option + 1].strip().startswith("Keep finished runs'") and max(map(len, lines)) <= 40
+    monkeypatch.undo()
+    assert re.search(r"--keep-final {2,}Keep finished", kdbench("run", "--help").out)
 
 
 @pytest.mark.parametrize("screen", [None, 40, 80, 200])

@@ -7,9 +7,13 @@ import shlex
 
 import pytest
 
+from kdbench.execution import costs
 from kdbench.execution.deadline import Deadline
 from kdbench.execution.schedule import Summary, execute
 from kdbench.inputs.errors import UserError
+from kdbench.plugins import load_plugins
+from kdbench.selection import load_grid
+from kdbench.store import kept
 from tests.cli.support import TINY_GRID, kdbench, tiny_grid
 
 
@@ -112,9 +116,12 @@ def test_dry_run_touches_nothing_and_counts(tmp_path):
     assert rates["MobileNetV2"] == rates["ShuffleV2"] == 0.01 and rates["vgg8"] == 0.05
 
 
-def test_dry_run_prints_the_resolved_grid(tmp_path):
-    told = kdbench("run", "--grid", tiny_grid(tmp_path), "--dry-run", "--results", tmp_path / "results")
+def test_dry_run_prints_the_resolved_grid(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "cache_folder", lambda: tmp_path / "home")
+    path = tiny_grid(tmp_path)
+    told = kdbench("run", "--grid", path, "--dry-run", "--results", tmp_path / "results")
     assert told.code == 0
+    assert " on " in costs.known(load_grid(str(path), load_plugins())), "for the list of grids"
     assert told.out.count("to train   ") == 5
     assert "FLOPs" in told.out and "4 runs: 4 to train" in told.out
 
