@@ -12,8 +12,8 @@ from kdbench_methods.kd_term import KDTermParams, WithKDTerm
 
 #: Singular vectors of the student beyond k that may stand for one of the teacher's.
 SPARE = 3
-#: Squarings of a matrix until only its first eigenvector is left; tells apart eigenvalues that differ by 1 %.
-SQUARINGS = 10
+#: Squarings of a matrix until only its first eigenvector is left; tells apart eigenvalues that differ by 0.5 %.
+SQUARINGS = 12
 #: A map's share of energy (its sum of squares) below which what is left of it is rounding and has no vectors.
 NOTHING = 1e-5
 
