@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdbench.cli.questions import SUPERVISION, reading
 from kdbench.method import Build, Method, MethodParams
 from kdbench.plugins import load_plugins
+from kdbench.supervision import SUPERVISION, reading
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "methods.md").read_text()

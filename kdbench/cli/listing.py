@@ -42,7 +42,8 @@ def methods(as_json: JsonOption = False, plugin: PluginOption = None) -> None:
 
 
 def _method(registry: Registry, name: str) -> dict[str, Any]:
-    from kdbench.cli.questions import citation, reading, year
+    from kdbench.cli.questions import citation
+    from kdbench.supervision import reading, year
 
     told = _or_unknown(lambda: registry.ask(reading, name))
     if isinstance(told, str):
@@ -59,11 +60,11 @@ def _method(registry: Registry, name: str) -> dict[str, Any]:
 
 def _grouped(rows: list[dict[str, Any]]) -> str:
     """A table for each kind of supervision; whose a method is where they are not all one plugin's."""
-    from kdbench.cli.questions import SUPERVISION
+    from kdbench.supervision import SUPERVISION, UNKNOWN
 
     columns = ["name", "reads", "year", *(["from"] if len({row["from"] for row in rows}) > 1 else []), "citation"]
     parts = []
-    for supervision in (*SUPERVISION, "?"):
+    for supervision in (*SUPERVISION, UNKNOWN):
         chosen = [row | {"reads": ", ".join(row["reads"])} for row in rows if row["supervision"] == supervision]
         if chosen:
             shown = [{column: row[column] for column in columns} for row in chosen]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import types
 import typing
 from typing import TYPE_CHECKING, Any
@@ -17,13 +16,6 @@ if TYPE_CHECKING:
     from kdbench.method import MethodParams
     from kdbench.registry import Registry
 
-#: What a method learns from, and the teacher's features that it then reads at most; None: any others.
-SUPERVISION: dict[str, set[str] | None] = {
-    "labels alone": set(),
-    "the teacher's logits": {"logits"},
-    "the teacher's embedding": {"logits", "embedding"},
-    "the teacher's maps": None,
-}
 #: Classes and pixels at which networks are described: those of CIFAR-100.
 CLASSES, PIXELS = 100, 32
 
@@ -32,28 +24,6 @@ def citation(registry: Registry, name: str) -> str:
     """Where a method comes from, with its caveat."""
     method = registry.method(name)
     return method.citation + (f" ({method.caveat})" if method.caveat else "")
-
-
-def reading(registry: Registry, name: str) -> dict[str, Any]:
-    """What a method learns from at its defaults, as a key of `SUPERVISION`, and the features that it reads of either
-    network. Raises `UserError` if it cannot tell.
-    """
-    from kdbench.model import FEATURES
-
-    method = registry.method(name)
-    with asking(method, "needs_for"):
-        needs = method.needs_for(method.Params())
-    of_teacher = set(needs.teacher)
-    supervision = next(kind for kind, features in SUPERVISION.items() if features is None or of_teacher <= features)
-    return {"supervision": supervision, "reads": [f for f in FEATURES if f in (*needs.student, *needs.teacher)]}
-
-
-def year(citation: str) -> int | None:
-    """The year that a citation ends with, or that of its arXiv number; None where it has neither."""
-    found = re.findall(r"\b(?:19|20)\d\d\b", citation) or [
-        f"20{n}" for n in re.findall(r"arXiv (\d\d)\d\d\.", citation)
-    ]
-    return int(found[-1]) if found else None
 
 
 def method_described(registry: Registry, name: str, values: dict[str, object]) -> dict[str, Any]:

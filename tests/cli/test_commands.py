@@ -12,10 +12,10 @@ import typer
 
 from kdbench.cli.app import app
 from kdbench.cli.listing import widths
-from kdbench.cli.questions import SUPERVISION
 from kdbench.method import Method
 from kdbench.plugins import load_plugins
 from kdbench.store.weights import save_weights
+from kdbench.supervision import SUPERVISION
 from tests.cli.support import TINY_GRID, kdbench, tiny_grid
 
 

@@ -184,3 +184,13 @@ def test_a_table_may_have_the_name_of_a_method():
         assert {row.method for row in part.rows} >= {"kd", "dkd"}
         assert all(row.method == labels.get(row.texts[column], row.texts[column]) for row in part.rows)
         assert all(bool(row.pair) == ("pair" in part.header) for row in part.rows)
+
+
+def test_the_filter_has_methods_under_what_they_learn_from(whole):
+    fieldset = whole[2].split('<fieldset data-filter="method">')[1].split("</fieldset>")[0]
+    found = re.findall(r"<b>(.*?)</b>|value=\"(.*?)\"", fieldset)
+    assert [kind or method for kind, method in found] == [
+        *("labels alone", "student", "dsn", "byot", "dks"),
+        *("the teacher&#39;s logits", "kd"),
+        *("the teacher&#39;s maps", "fitnet", "at", "vid", "dskd"),
+    ]

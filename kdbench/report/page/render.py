@@ -23,6 +23,7 @@ from kdbench.report.page.sheets import sheets
 from kdbench.report.results import cell_results
 from kdbench.report.words import decimals, not_comparable
 from kdbench.store.records import Record
+from kdbench.supervision import grouped
 
 #: A curve on the page has at most so many points, which is what a screen shows of it.
 POINTS = 48
@@ -81,7 +82,7 @@ def render(
             figures=drawn,
             figure_css=styles.css,
             pairs=list(dict.fromkeys(str(pair) for table in tables for pair in table.pairs)),
-            methods=list(dict.fromkeys(row.method for table in tables for row in table.rows)),
+            methods=grouped(dict.fromkeys(row.method for table in tables for row in table.rows), registry),
             command=command,
             made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
             version=versions().get("kdbench", ""),
