@@ -174,8 +174,12 @@ def _become(words: list[str], streams: list[str | None], env: dict[str, str], cw
     for number in SIGNALS:
         # Whoever runs the tests may have been told to ignore it.
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    runpy.run_module("kdbench", run_name="__main__", alter_sys=True)
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        runpy.run_module("kdbench", run_name="__main__", alter_sys=True)
+    except KeyboardInterrupt:
+        # Before `main`, which ends so itself. Python would say where it was.
+        os._exit(130)
 
 
 def _redirect(number: int, path: str | None) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -67,6 +68,8 @@ def test_it_finds_what_a_fresh_one_finds(tmp_path, monkeypatch):
         capture_output=True,
         text=True,
         start_new_session=True,
+        # As in a forked one, whatever the tests were told to ignore.
+        preexec_fn=lambda: [signal.signal(number, signal.SIG_DFL) for number in processes.SIGNALS],
         # What libraries in C have set, such as readline the terminal's width, is theirs.
         env=dict(os.environ),
     )

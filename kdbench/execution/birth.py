@@ -13,8 +13,8 @@ from unittest.mock import patch
 
 from kdbench.execution.interrupt import held_back
 
-#: What every worker imports.
-MODULES = ("kdbench.execution.worker",)
+#: What every worker imports: PyTorch's compiler, too, with the first step of an optimizer.
+MODULES = ("kdbench.execution.worker", "torch._dynamo")
 #: A forked torch may hang in its thread pools, so nothing is forked that has computed: where fork is sound at all,
 #: workers are forked from a server that has only imported. macOS's own libraries do not bear even that.
 _FORKS = sys.platform == "linux"

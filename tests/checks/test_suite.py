@@ -32,8 +32,16 @@ def failed(findings: list[Finding]) -> dict[str, str]:
     return {finding.check: finding.reason for finding in findings if finding.status == "failed"}
 
 
+#: Checks that trace a method by operators without data, which takes longer than all others together.
+TRACING = ("gpu", "compile")
+
+
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_method_fails_its_check_and_no_other(suite, name):
+def test_a_broken_method_fails_its_check_and_no_other(suite, name, monkeypatch):
+    """Of what the tracing checks find nothing in, every fourth method is given to them, beside the good ones."""
+    if BROKEN[name].expected not in TRACING and sorted(BROKEN).index(name) % 4:
+        for check in TRACING:
+            monkeypatch.delitem(CHECKS, check)
     findings = suite.verify(name)
     assert failed(findings).keys() == {BROKEN[name].expected}
     assert BROKEN[name].says in failed(findings)[BROKEN[name].expected]

@@ -19,8 +19,9 @@ from tests.cli.support import TINY_GRID, kdbench, tiny_grid
 
 def test_trains_prints_the_table_and_trains_nothing_the_second_time(tmp_path):
     grid, results = tiny_grid(tmp_path), tmp_path / "results"
-    first = kdbench("run", "--grid", grid, "--results", results, "--workers", 1)
+    first = kdbench("run", "--grid", grid, "--results", results, "--workers", 1, figures=True)
     assert first.code == 0, first.err
+    assert (results / "report-tiny.html").read_text().count("<svg ") > 2
     assert "4 runs: 4 to train; 1 teacher, 1 to train first." in first.out
     assert "learning rate 0.05: resnet14, resnet8" in first.out
     assert "recipe: 2 epochs in batches of 16; the learning rate stays; momentum 0.9, weight" in first.out

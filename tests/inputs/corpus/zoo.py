@@ -49,7 +49,7 @@ ZOO: dict[str, Callable[[Path], Any]] = {
     "without memory": lambda _: with_first(lambda tensor: tensor.to("meta")),
     "code in a list in a mapping": lambda canary: {"nets": [{"model": {**state(), "x": [Executes(canary)]}}]},
     "a list that holds itself": lambda _: _looped(),
-    "a tensor too many": lambda _: {f"layer{n}.weight": torch.zeros(1) for n in range(20_001)},
+    "a tensor too many": lambda _: {f"layer{n}.weight": part for n, part in enumerate(torch.zeros(20_001, 1))},
     "two names that are one": lambda _: {"a": {"b": torch.zeros(1)}, "a.b": torch.ones(1)},
     "two networks that fit": lambda _: {"one": state(), "other": with_first(lambda tensor: tensor + 1)},
     "classes without end": lambda _: with_classifier(lambda tensor: torch.zeros(1).expand(2**40, *tensor.shape[1:])),
