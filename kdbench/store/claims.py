@@ -53,7 +53,8 @@ class Claims:
 
     def take(self, run_ids: Iterable[str]) -> list[str]:
         """Claim what is free; those of the runs that are now this process's."""
-        return [run_id for run_id in run_ids if self._take(run_id)]
+        newest = _newest(self._numbered())
+        return [run_id for run_id in run_ids if self._take(run_id, newest.get(run_id))]
 
     def release(self, run_ids: Iterable[str]) -> None:
         """Give runs free."""
@@ -64,7 +65,7 @@ class Claims:
 
     def owner(self, run_id: str) -> str | None:
         """Who holds a run, in words; None where nobody does."""
-        newest = self._newest(run_id)
+        newest = _newest(self._numbered()).get(run_id)
         if newest is None or not self._alive(newest):
             return None
         owner = _read(newest)
@@ -72,13 +73,13 @@ class Claims:
 
     def abandoned(self) -> list[Path]:
         """Claims that do not count any more: outnumbered, or their owner is known to be gone."""
-        paths = [path for path in self._folder.glob("*.*") if path.suffix[1:].isdecimal()]
-        dead = [path for path in paths if path != self._newest(path.stem) or not self._alive(path)]
+        paths = self._numbered()
+        newest = _newest(paths)
+        dead = [path for path in paths if path != newest.get(path.stem) or not self._alive(path)]
         # One that was released meanwhile is gone, and its name may be taken again.
         return [path for path in dead if path.exists()]
 
-    def _take(self, run_id: str) -> bool:
-        newest = self._newest(run_id)
+    def _take(self, run_id: str, newest: Path | None) -> bool:
         if newest and self._alive(newest):
             return False
         path = self._folder / f"{run_id}.{int(newest.suffix[1:]) + 1 if newest else 1}"
@@ -87,9 +88,13 @@ class Claims:
         self._mine[run_id] = path
         return True
 
-    def _newest(self, run_id: str) -> Path | None:
-        numbered = [path for path in self._folder.glob(f"{run_id}.*") if path.suffix[1:].isdecimal()]
-        return max(numbered, key=lambda path: int(path.suffix[1:]), default=None)
+    def _numbered(self) -> list[Path]:
+        """All claims, listed at once: there may be thousands."""
+        try:
+            names = os.listdir(self._folder)  # noqa: PTH208
+        except FileNotFoundError:
+            return []
+        return [self._folder / name for name in names if name.rpartition(".")[2].isdecimal()]
 
     def _alive(self, claim: Path) -> bool:
         """Whether the owner of a claim works on: a process of this machine is looked for, others are watched."""
@@ -114,6 +119,11 @@ class Claims:
                 # A folder that is gone for a while: the claim may be lost, the work is not.
                 with contextlib.suppress(OSError):
                     os.utime(path)
+
+
+def _newest(claims: Iterable[Path]) -> dict[str, Path]:
+    """Of each run the claim that counts."""
+    return {path.stem: path for path in sorted(claims, key=lambda path: int(path.suffix[1:]))}
 
 
 def _read(claim: Path) -> dict[str, Any]:

@@ -91,19 +91,22 @@ class Store:
                 found.damaged.append(damage)
         return found
 
-    def write(self, record: Record) -> None:
-        """Keep a record, then drop the checkpoints of its run: from here on the run is finished."""
-        write_atomically(self.record_path(record.id), dump_record(record))
+    def write(self, record: Record, dumped: bytes | None = None) -> None:
+        """Keep a record, then drop the checkpoints of its run: from here on the run is finished.
+
+        `dumped` is what `dump_record` made of it, where that was done elsewhere.
+        """
+        write_atomically(self.record_path(record.id), dumped or dump_record(record))
         for path in checkpoint_versions(self.checkpoint_path(record.id)):
             remove(path)
 
-    def keep(self, record: Record) -> None:
+    def keep(self, record: Record, dumped: bytes | None = None) -> None:
         """Write a record, unless it is a failure and the run is finished: who trained it may have stood still until
         another had taken it over.
         """
         before = self.record(record.id) if record.status == "failed" else None
         if before is None or before.status == "failed":
-            self.write(record)
+            self.write(record, dumped)
 
     def set_aside(self, path: Path, folder: str) -> Path:
         """Move a file out of the way, into `damaged` or `replaced`; nothing there is overwritten. Its new place."""

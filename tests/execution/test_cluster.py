@@ -122,7 +122,8 @@ def kill_a_task(cluster):
     """SIGKILL to a process that trains: a child of one of the machines."""
     raylets = [node.all_processes["raylet"][0].process.pid for node in cluster.list_all_nodes()]
     for raylet in raylets:
-        for child in map(int, Path(f"/proc/{raylet}/task/{raylet}/children").read_text().split()):
+        children = [path.read_text() for path in Path(f"/proc/{raylet}/task").glob("*/children")]
+        for child in map(int, " ".join(children).split()):
             if Path(f"/proc/{child}/cmdline").read_bytes().startswith(b"ray::train"):
                 os.kill(child, signal.SIGKILL)
                 return

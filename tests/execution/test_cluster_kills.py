@@ -1,5 +1,6 @@
 """A sweep of kills on a cluster: of workers, machines and drivers, at random moments, until all is trained."""
 
+import contextlib
 import os
 import random
 import signal
@@ -84,9 +85,11 @@ def tasks(cluster):
     found = []
     for node in cluster.list_all_nodes():
         raylet = node.all_processes["raylet"][0].process.pid
-        for child in Path(f"/proc/{raylet}/task/{raylet}/children").read_text().split():
-            if Path(f"/proc/{child}/cmdline").read_bytes().startswith(b"ray::train"):
-                found.append(int(child))
+        children = [path.read_text() for path in Path(f"/proc/{raylet}/task").glob("*/children")]
+        for child in " ".join(children).split():
+            with contextlib.suppress(FileNotFoundError):
+                if Path(f"/proc/{child}/cmdline").read_bytes().startswith(b"ray::train"):
+                    found.append(int(child))
     return found
 
 
@@ -94,9 +97,11 @@ def lose_one(cluster, chance, drivers):
     """Something is killed; what, or None where there was nothing of the kind."""
     kind = chance.choice(["worker", "worker", "machine", "driver", "driver stopped"])
     if kind == "worker":
-        there = tasks(cluster)
-        if not there:
-            return None
+        until = time.monotonic() + 30
+        while not (there := tasks(cluster)):
+            if time.monotonic() > until or any(driver.poll() is not None for driver in drivers):
+                return None
+            time.sleep(0.05)
         os.kill(chance.choice(there), signal.SIGKILL)
     elif kind == "machine":
         machines = [node for node in cluster.list_all_nodes() if node is not cluster.head_node]

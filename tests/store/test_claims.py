@@ -63,12 +63,12 @@ def test_what_is_released_while_it_is_looked_at_is_not_abandoned(tmp_path, monke
     with Claims(tmp_path) as one:
         one.take(["run"])
 
-        def released_first(self, run_id):
+        def released_first(self, path):
             monkeypatch.undo()
-            one.release([run_id])
-            return self._newest(run_id)
+            one.release(["run"])
+            return self._alive(path)
 
-        monkeypatch.setattr(Claims, "_newest", released_first)
+        monkeypatch.setattr(Claims, "_alive", released_first)
         assert Claims(tmp_path).abandoned() == [], "its name may be another's by the time it is removed"
 
 

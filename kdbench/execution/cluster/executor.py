@@ -159,7 +159,7 @@ class RayExecutor:
         else:
             for path, content in message.files.items():
                 write_atomically(self._store.root / path, content)
-            self._store.keep(message.record)
+            self._store.keep(message.record, message.dumped)
             self._records[job].append(message.record)
             self._registry.notify("kdbench_run_ended", run=message.record.run, record=message.record)
 

@@ -29,7 +29,7 @@ from kdbench.inputs.errors import UserError
 from kdbench.inputs.streams import filtered
 from kdbench.plugins import load_plugins
 from kdbench.run import Run
-from kdbench.store.records import Record
+from kdbench.store.records import Record, dump_record
 from kdbench.store.store import Store
 from kdbench.training.cohort import Interrupted
 
@@ -61,11 +61,12 @@ class Event:
 
 @dataclass(frozen=True)
 class Kept:
-    """What is to be kept of a run: a checkpoint, or a record with the files that it names, by their path."""
+    """What is to be kept of a run: a checkpoint, or a record, dumped, with the files that it names, by their path."""
 
     run_id: str
     files: dict[Path, bytes] = field(default_factory=dict)
     record: Record | None = None
+    dumped: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,8 @@ def _trainer(
         environment = record.environment | {"host": socket.gethostname()}
         record = record.model_copy(update={"environment": environment})
         # The driver tells of it when it has it.
-        messages.put(Kept(record.id, {path.relative_to(store.root): path.read_bytes() for path in files}, record))
+        contents = {path.relative_to(store.root): path.read_bytes() for path in files}
+        messages.put(Kept(record.id, contents, record, dump_record(record)))
 
     def checkpointed(run_id: str) -> None:
         path = store.checkpoint_path(run_id)
