@@ -97,7 +97,7 @@ GRID = "--grid tiny.yaml --results runs"
 LISTING = [
     *(f"list {kind}" for kind in ("methods", "architectures", "datasets", "grids", "recipes", "plugins")),
     "list methods --json",
-    *(f"show {name}" for name in ("kd", "dskd --json", "kd --set kd.tau=2", "vgg8", "digits", "quick", "crd240")),
+    *(f"show {name}" for name in ("kd", "dskd --json", "kd --set kd.tau=2", "digits", "quick", "crd240")),
     *(f"table {GRID} --format {format}" for format in ("text", "markdown", "csv", "latex")),
     f"table {GRID} --json --best",
     "show kdd",
