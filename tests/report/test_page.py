@@ -134,7 +134,7 @@ def test_a_page_without_figures_has_none():
 
 
 def test_a_method_without_weights_fails_its_runs_and_not_the_page(monkeypatch):
-    expansion = expansion_of("cifar100", tables=("table1",), methods=("student", "kd"))
+    expansion = expansion_of("cifar100", tables=("table1",), pairs=("vgg13:vgg8",), methods=("student", "kd"))
     runs = [run for cell in expansion.cells for run in cell.runs]
     records = fabricate(expansion, failed=[run.id for run in runs if run.method == "kd"])
     monkeypatch.setattr(load_plugins().method("kd"), "weights", Method.weights)
@@ -142,7 +142,7 @@ def test_a_method_without_weights_fails_its_runs_and_not_the_page(monkeypatch):
 
 
 def test_names_from_files_cannot_become_markup():
-    expansion = expansion_of("quick", methods=("student", "kd"))
+    expansion = expansion_of("quick", methods=("student", "kd"), pairs=("resnet20:resnet8",))
     table = expansion.grid.tables[0]
     evil = "</script><script>alert(1)</script>\"'$x_1$"
     rows = tuple(row.model_copy(update={"label": evil}) for row in table.rows)
