@@ -1,9 +1,11 @@
 """Runs on several machines by Ray, which are processes of this one; what is refused before anything is trained."""
 
+import itertools
 import os
 import signal
 import socket
 import sys
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -116,6 +118,19 @@ def test_a_stop_keeps_what_there_is_and_a_machine_that_joins_late_helps(cluster,
     with connected(cluster.address), REGISTRY.observing(join):
         assert not carry_out(tmp_path, **on(cluster)).interrupted
     assert outcomes(tmp_path) == expected
+
+
+@needs_ray
+def test_a_stop_does_not_wait_for_room_that_others_have(cluster, tmp_path):
+    import ray
+
+    with connected(cluster.address):
+        others = [ray.remote(num_cpus=1)(lambda: time.sleep(600)).remote() for node in connect.nodes() if node.cpus]
+        asked = itertools.count()
+        assert carry_out(tmp_path, lambda: next(asked) > 20, **on(cluster)).interrupted
+        assert not outcomes(tmp_path) and not list((tmp_path / "claims").iterdir())
+        for other in others:
+            ray.cancel(other, force=True)
 
 
 def kill_a_task(cluster):

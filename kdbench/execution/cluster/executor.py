@@ -62,6 +62,7 @@ class RayExecutor:
         self._options = options
         self._machines = Machines(registry, dataset, options, runs, dataset_spec, data_dir, say)
         self._running: dict[Any, tuple[Job, Machine]] = {}
+        self._heard: set[Job] = set()
         self._records: dict[Job, list[Record]] = {}
         self._sent: dict[Path, Any] = {}
         self._task = ray.remote(num_returns="streaming", max_retries=0)(train)
@@ -130,7 +131,9 @@ class RayExecutor:
             job, machine = self._running[generator]
             lost, over = False, False
             try:
-                for message in self._ray.get(next(generator)):
+                messages = self._ray.get(next(generator))
+                self._heard.add(job)
+                for message in messages:
                     self._heed(job, message)
             except StopIteration:
                 over = True
@@ -140,6 +143,7 @@ class RayExecutor:
                 lost = over = True
             if over:
                 del self._running[generator]
+                self._heard.discard(job)
                 machine.jobs.remove(job)
                 yield Ended(job, self._records.pop(job), lost)
 
@@ -147,6 +151,10 @@ class RayExecutor:
         """See `Executor`."""
         if self._stop:
             self._stop.order.remote()
+        for generator, (job, _) in self._running.items():
+            # It may wait for room that another driver's tasks have, and hears of nothing until then.
+            if job not in self._heard:
+                self._ray.cancel(generator)
 
     def _heed(self, job: Job, message: Message) -> None:
         if isinstance(message, Event):
