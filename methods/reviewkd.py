@@ -1,5 +1,6 @@
 """Knowledge review."""
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -26,8 +27,9 @@ class ReviewKD(WithKDTerm):
     L = CE(z_S, y) + α·τ²·KL(p_T^τ ‖ p_S^τ) + w(epoch)·β·Σ_l HCL(U_l, F_l^T), w = min(epoch/warm-up, 1), epoch from 1.
 
     The authors' F_l^T is the map before the ReLU that ends a stage, in a WRN the one after the batch norm that follows
-    the stage and before its ReLU. Ours is the stage's end: after that ReLU, in a WRN the raw sum before that norm,
-    whose squares are larger (2 to 7 times where trained, more before), so that β = 5 is as many times as strong there.
+    the stage and before its ReLU (`tap: preactivations`). By default ours is the stage's end: after that ReLU, in a WRN
+    the raw sum before that norm, whose squares are larger (2 to 7 times where trained, more before), so that β = 5 is
+    as many times as strong there.
     The authors' rows have no KD term (α = 0).
     """
 
@@ -39,7 +41,7 @@ class ReviewKD(WithKDTerm):
     formula = {
         "ce": "CE(z_S, y)",
         "kd": "τ²·KL(p_T^τ ‖ p_S^τ), τ = {tau}",
-        "review": "w·Σ_l HCL(U_l, F_l^T), U_l = ABF(F_l^S, U_(l+1)), "
+        "review": "w·Σ_l HCL(U_l, F_l^T), U_l = ABF(F_l^S, U_(l+1)), F_T: {tap}, "
         "w = min((epoch − 1 + {warmup_from})/{warmup_epochs}, 1)",
     }
     needs = Needs(
@@ -65,12 +67,22 @@ class ReviewKD(WithKDTerm):
             "number of the first epoch in the warm-up (1: mdistiller)",
             alternatives="0 (the authors' code: no review loss in the first epoch)",
         )
+        tap: Literal["stages", "preactivations"] = param(
+            "stages",
+            "the teacher's maps: its stage ends",
+            alternatives="preactivations: the maps before their ReLU, as in the authors' code",
+            added_later=True,
+        )
 
     params: Params
 
     @classmethod
     def caveat_for(cls, params: Params) -> str:
-        return "; ".join(filter(None, (params.remark, cls.caveat)))
+        return "; ".join(filter(None, (params.remark, cls.caveat if params.tap == "stages" else "")))
+
+    @classmethod
+    def own_needs(cls, params: Params) -> Needs:
+        return replace(cls.needs, teacher=("logits", params.tap, "embedding"))
 
     @classmethod
     def own_weights(cls, params: Params) -> dict[str, float]:
@@ -90,7 +102,8 @@ class ReviewKD(WithKDTerm):
     def terms(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         p = self.params
         warmup = ((batch.epoch - 1 + p.warmup_from) / p.warmup_epochs).clamp(max=1)
-        ours, theirs = self.levels(student), self.levels(teacher)
+        ours = self.levels(student.stages, student.embedding)
+        theirs = self.levels(getattr(teacher, p.tap), teacher.embedding)
         deeper: list[Tensor] = []
         losses = []
         for fusion, own, target in reversed(list(zip(self.fusions, ours, theirs, strict=True))):
@@ -101,9 +114,9 @@ class ReviewKD(WithKDTerm):
             "review": warmup * torch.stack(losses).sum(),
         }
 
-    def levels(self, outputs: Outputs) -> list[Tensor]:
-        """The deepest stages and the embedding as maps, shallow to deep."""
-        return [*outputs.stages[-self.depth :], as_map(outputs.embedding)]
+    def levels(self, maps: tuple[Tensor, ...], embedding: Tensor) -> list[Tensor]:
+        """The deepest maps and the embedding as one, shallow to deep."""
+        return [*maps[-self.depth :], as_map(embedding)]
 
 
 class ABF(nn.Module):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import batch_norm, conv2d
 
+from kdbench.model import Outputs
 from kdbench_methods.reviewkd import ReviewKD, hcl
 from tests.methods import reference as ref
 from tests.methods.support import PAIRS, case, replaced
@@ -94,3 +95,14 @@ def test_default_weights():
 def test_its_numbers_say_what_the_authors_do_otherwise():
     assert ReviewKD.caveat_for(ReviewKD.Params()) == f"+ KD; {ReviewKD.caveat}"
     assert ReviewKD.caveat_for(ReviewKD.Params(alpha=0)) == ReviewKD.caveat
+
+
+def test_the_teachers_maps_before_the_relu_as_the_authors_have_them():
+    method, student, teacher, batch = case(ReviewKD)
+    moved = replaced(teacher, stages=tuple(stage.roll(1, 0) for stage in teacher.stages))
+    expected = method.terms(student, moved, batch)["review"].item()
+    method, student, teacher, batch = case(ReviewKD, tap="preactivations")
+    handed = Outputs("teacher", logits=teacher.logits, embedding=teacher.embedding, preactivations=moved.stages)
+    assert method.terms(student, handed, batch)["review"].item() == pytest.approx(expected)
+    assert method.needs_for(method.params).teacher == ("logits", "preactivations", "embedding")
+    assert ReviewKD.caveat_for(ReviewKD.Params(tap="preactivations", kd_term="none")) == ""
