@@ -53,7 +53,8 @@ def show(
 def _named(name: str, kind: Kind | None, registry: Registry) -> tuple[str, str]:
     """What the name is of, `kind` unless that is None, and the name as it is registered.
 
-    Raises `UserError` if it is nothing's, or several things'.
+    A method comes before what is called like it, such as the grid of its paper's tables. Raises `UserError` if the name
+    is nothing's, or several other things'.
     """
     from kdbench.recipe import recipe_names
 
@@ -67,7 +68,10 @@ def _named(name: str, kind: Kind | None, registry: Registry) -> tuple[str, str]:
         return kind, found.get(kind, name)
     if not found:
         raise _unknown(name, {one for known in names.values() for one in known})
-    if len(found) > 1:
+    if "method" in found:
+        for other in list(found)[1:]:
+            typer.echo(f"kdbench: '{name}' is a {KINDS[other]} as well, which --kind {other} shows.", err=True)
+    elif len(found) > 1:
         options = " or ".join(f"--kind {of}" for of in found)
         raise UserError(f"'{name}' is a {' and a '.join(KINDS[of] for of in found)}; choose with {options}.")
     return next(iter(found.items()))

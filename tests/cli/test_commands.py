@@ -223,6 +223,8 @@ def test_show_knows_all_that_has_a_name(words, said):
 
 
 def test_show_asks_which_where_a_name_is_several_things_and_sets_nothing_but_methods(tmp_path):
+    method = kdbench("show", "crd")
+    assert "Contrastive" in method.out and "is a grid as well, which --kind grid shows" in method.err
     several = kdbench("show", "CIFAR100")
     assert several.code == 2 and "is a data set and a grid; choose with --kind dataset or --kind grid" in several.err
     set_ = kdbench("show", "crd60", "--set", "recipe.epochs=3")
