@@ -24,8 +24,9 @@ tables:
 """
 KILLS = {"alone": 12, "together": 8}
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT)
-#: By the one signal that is not heeded, and by those that are; SIGTERM is not before training begins.
-CODES = {signal.SIGKILL: {-9}, signal.SIGTERM: {143, -15}, signal.SIGINT: {130}}
+#: By the one signal that is not heeded, and by those that are; SIGTERM is not before training begins, and SIGINT not
+#: when Python itself comes to its end.
+CODES = {signal.SIGKILL: {-9}, signal.SIGTERM: {143, -15}, signal.SIGINT: {130, -2}}
 
 
 class Command:
@@ -89,6 +90,9 @@ def test_killed_and_given_again_ends_in_the_same_bits(unbroken, tmp_path, capsys
                 kills += 1
                 if kills < wanted:
                     running.append(command.start())
+            else:
+                # It came too late, for the machine has less to do than it had.
+                seconds *= 0.8
             assert command.outcomes().items() <= expected.items()
             if kills >= wanted:
                 assert all(other.wait() == 0 for other in running), command.said()
