@@ -12,6 +12,7 @@ import typer
 from kdbench.cli.completion import names
 from kdbench.cli.options import DeviceOption, JsonOption, PairsOption, PluginOption
 from kdbench.cli.terminal import screen_width, tell, wanted_width
+from kdbench.inputs.errors import UserError
 
 if TYPE_CHECKING:
     from kdbench.checks.findings import Finding
@@ -22,6 +23,7 @@ def verify(
         list[str] | None,
         typer.Argument(autocompletion=names("method"), help="Methods; without any, all that are installed."),
     ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="All that are installed, as without a name.")] = False,
     plugin: PluginOption = None,
     pairs: PairsOption = "",
     device: DeviceOption = "cpu",
@@ -36,6 +38,8 @@ def verify(
     from kdbench.cli.values import registry_with, words
     from kdbench.environment.device import resolve_device
 
+    if methods and all_:
+        raise UserError("--all judges all methods, so it takes no names; leave out one of them.")
     registry = registry_with(plugin)
     names = [registry.method(name).name for name in methods or registry.usable("method")]
     chosen = paper_pairs(registry, words(pairs))

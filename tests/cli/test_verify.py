@@ -97,6 +97,7 @@ def test_tables_fit_the_terminal(monkeypatch):
         (("kd", "--pairs", "resnet14"), "a pair is written teacher:student"),
         (("kd", "--pairs", "resnet14:resnet9"), "unknown architecture 'resnet9'"),
         (("kd", "--plugin", "nowhere.py"), "plugin file nowhere.py"),
+        (("kd", "--all"), "--all judges all methods, so it takes no names"),
     ],
 )
 def test_a_users_mistake_is_a_sentence(words, says):
@@ -104,8 +105,9 @@ def test_a_users_mistake_is_a_sentence(words, says):
     assert result.code == 2 and says in result.err and not result.out
 
 
-def test_without_names_all_methods_are_judged(monkeypatch):
+@pytest.mark.parametrize("words", [(), ("--all",)])
+def test_without_names_all_methods_are_judged(monkeypatch, words):
     judged = []
     monkeypatch.setattr(Conformance, "verify", lambda self, name: judged.append(name) or [])
-    assert kdbench("verify").code == 0
+    assert kdbench("verify", *words).code == 0
     assert judged == [row["name"] for row in json.loads(kdbench("list", "methods", "--json").out)]
