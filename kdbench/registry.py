@@ -47,7 +47,7 @@ class Registry:
 
         An answer is what JSON makes of it, remembered or not; so a tuple is a list. One that is an error is none.
         """
-        key = json.dumps([question.__module__, question.__qualname__, *arguments], default=repr)
+        key = repr((question.__module__, question.__qualname__, *arguments))
         # What was remembered when the command began may not be what the plugins that are loaded since would say.
         known = self._memory.answers.get(key) if self._memory and "loaded" not in vars(self) else None
         if known is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -23,6 +24,9 @@ def main() -> None:
             code = run_command()
     except KeyboardInterrupt:
         _end_now()
+    # The last that is registered comes first: before what others clean up.
+    atexit.unregister(_say_no_more)
+    atexit.register(_say_no_more)
     sys.exit(code)
 
 
@@ -52,6 +56,11 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
             _end_now()
         frame = frame.f_back
     raise KeyboardInterrupt
+
+
+def _say_no_more() -> None:
+    """All is done and said; Python would print where in its own end a Ctrl-C found it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _end_now() -> None:
