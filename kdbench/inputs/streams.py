@@ -101,25 +101,24 @@ def filtered() -> Iterator[Filter]:
             err.flush()
 
 
+#: Kept apart from `sys.stdout`, which a library may wrap once more, as colorama does.
+_own: list[TextIO] = []
+
+
 @contextmanager
 def aside(out: Filter) -> Iterator[None]:
     """Inside the context, what is printed goes to standard error, and only what is written to `own_output` to `out`."""
-    with redirect_stdout(cast(TextIO, _Aside(out, sys.stderr))):
-        yield
+    _own.append(cast(TextIO, out))
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _own.pop()
 
 
 def own_output() -> TextIO:
     """Standard output, also where `aside` keeps foreign prints from it."""
-    return sys.stdout.out if isinstance(sys.stdout, _Aside) else sys.stdout
-
-
-class _Aside:
-    def __init__(self, out: Filter, err: TextIO):
-        self.out = cast(TextIO, out)
-        self._err = err
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._err, name)
+    return _own[-1] if _own else sys.stdout
 
 
 def _nowhere() -> TextIO:

@@ -112,3 +112,11 @@ def test_foreign_prints_go_to_standard_error():
             print("own", file=own_output())
         print("after")
     assert (told.getvalue(), said.getvalue()) == ("own\nafter\n", "foreign\\u001b[2J\n")
+
+
+def test_a_library_that_wraps_standard_output_does_not_get_what_is_the_commands_own(monkeypatch):
+    with redirect_stdout(io.StringIO()) as told, redirect_stderr(io.StringIO()), filtered() as out, aside(out):
+        monkeypatch.setattr(sys, "stdout", io.StringIO())
+        print("own", file=own_output())
+        monkeypatch.undo()
+    assert told.getvalue() == "own\n"
