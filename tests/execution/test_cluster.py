@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from functools import partial
@@ -40,17 +41,19 @@ def needs_ray(test):
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def cluster():
     """A machine for the driver, without a CPU to train on, and two with one each."""
     from ray.cluster_utils import Cluster
 
-    os.environ["RAY_TMPDIR"] = str(tmp_path_factory.mktemp("ray", numbered=False))
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 10**8})
-    made.lose = made.add_node(num_cpus=1, object_store_memory=10**8)
-    made.add_node(num_cpus=1, object_store_memory=10**8)
-    yield made
-    made.shutdown()
+    # Not in pytest's folder: the path of a socket has at most 107 characters.
+    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:
+        os.environ["RAY_TMPDIR"] = folder
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 10**8})
+        made.lose = made.add_node(num_cpus=1, object_store_memory=10**8)
+        made.add_node(num_cpus=1, object_store_memory=10**8)
+        yield made
+        made.shutdown()
 
 
 def carry_out(folder, stop_requested=lambda: False, **how):
