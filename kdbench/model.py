@@ -12,9 +12,9 @@ from typing import Any, Literal, TypeVar, cast, get_args
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
 from kdbench.inputs.errors import UserError
+from kdbench.meta import without_data
 from kdbench.stage_end import before_and_after_relu, last_norm, normalised
 
 Feature = Literal["logits", "stem", "stages", "final_map", "embedding", "preactivations", "class_maps"]
@@ -298,36 +298,6 @@ def _size(maps: Tensor) -> tuple[int, int, int]:
     """(C, H, W) of maps [B, C, H, W]."""
     _, channels, height, width = maps.shape
     return channels, height, width
-
-
-class _Zeros(TorchFunctionMode):
-    """Initialises with zeros, so that no random number is drawn."""
-
-    #: Those of `torch.nn.init` end in an underscore, as all that works in place.
-    FUNCTIONS = frozenset(
-        [
-            Tensor.normal_,
-            Tensor.uniform_,
-            *(value for name, value in vars(nn.init).items() if name[-1] == "_" != name[0]),
-        ]
-    )
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func not in self.FUNCTIONS:
-            return func(*args, **kwargs)
-        tensor: Tensor = args[0] if args else kwargs["tensor"]
-        with torch.no_grad():
-            return tensor.zero_()
-
-
-@contextmanager
-def without_data() -> Iterator[None]:
-    """Inside the context, modules are made for their shapes alone: on the meta device, and without random numbers, for
-    which PyTorch would import its compiler there.
-    """
-    with torch.device("meta"), _Zeros():
-        yield
 
 
 M = TypeVar("M", bound=nn.Module)

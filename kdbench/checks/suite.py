@@ -27,7 +27,7 @@ from kdbench.checks.findings import Exempt, Fault, Finding
 from kdbench.grid import Pair
 from kdbench.inputs.places import describe, exits_refused, homes
 from kdbench.inputs.validation import validated
-from kdbench.model import without_data
+from kdbench.meta import without_data
 from kdbench.registry import Registry
 from kdbench.selection import Selection, load_grid
 from kdbench.training.numerics import numerics

@@ -82,7 +82,7 @@ def _is_union(annotation: Any) -> bool:
 
 def parameters(registry: Registry, name: str) -> int:
     """How many parameters a network has. Raises `UserError` if it cannot be built."""
-    from kdbench.model import without_data
+    from kdbench.meta import without_data
 
     # Before anything is made without data: plugins may be loaded for it.
     network = registry.architecture(name)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from kdbench.data.dataset import DatasetInfo
 from kdbench.inputs.places import asking
-from kdbench.model import without_data
+from kdbench.meta import without_data
 from kdbench.registry import Registry
 from kdbench.run import Run
 from kdbench.training.member import method_of

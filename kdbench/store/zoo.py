@@ -15,7 +15,8 @@ from torch import Tensor
 
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.wording import few
-from kdbench.model import Architecture, without_data
+from kdbench.meta import without_data
+from kdbench.model import Architecture
 from kdbench.store.foreign import read_foreign
 from kdbench.store.weights import check_fit, class_count, misfit
 

@@ -1,0 +1,41 @@
+"""Networks and modules made for their shapes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+
+class _Zeros(TorchFunctionMode):
+    """Initialises with zeros, so that no random number is drawn."""
+
+    #: Those of `torch.nn.init` end in an underscore, as all that works in place.
+    FUNCTIONS = frozenset(
+        [
+            Tensor.normal_,
+            Tensor.uniform_,
+            *(value for name, value in vars(nn.init).items() if name[-1] == "_" != name[0]),
+        ]
+    )
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func not in self.FUNCTIONS:
+            return func(*args, **kwargs)
+        tensor: Tensor = args[0] if args else kwargs["tensor"]
+        with torch.no_grad():
+            return tensor.zero_()
+
+
+@contextmanager
+def without_data() -> Iterator[None]:
+    """Inside the context, modules are made for their shapes alone: on the meta device, and without random numbers, for
+    which PyTorch would import its compiler there.
+    """
+    with torch.device("meta"), _Zeros():
+        yield
