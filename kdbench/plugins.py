@@ -10,9 +10,9 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 import pluggy
 
@@ -98,10 +98,21 @@ def _register(manager: pluggy.PluginManager, plugin: Plugin, load: Callable[[], 
 def _specification(path: Path) -> ModuleSpec:
     if not path.is_file():
         raise UserError(f"plugin file {path} does not exist; give --plugin the path of a Python file.")
-    specification = importlib.util.spec_from_file_location(_module_name(path.resolve()), path.resolve())
-    if specification is None:
+    if path.suffix != ".py":
         raise UserError(f"plugin file {path} is not a Python file; its name must end in .py.")
+    name, file = _module_name(path.resolve()), path.resolve()
+    specification = importlib.util.spec_from_file_location(name, file, loader=_FromSource(name, str(file)))
+    assert specification is not None, "there is one wherever a loader is given"
     return specification
+
+
+class _FromSource(SourceFileLoader):
+    """Compiles what the file says now. Python takes compiled code for a file's wherever size and second of change are
+    the same, which a file that was edited at once, or copied with its times, may have from before.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
 
 
 def _module_name(path: Path) -> str:

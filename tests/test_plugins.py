@@ -1,6 +1,7 @@
 """Plugins are loaded guardedly: what is wrong with one is said by name and takes nothing else down."""
 
 import importlib.metadata
+import os
 import sys
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -284,3 +285,26 @@ def test_a_plugin_without_hooks_is_reported(tmp_path):
     path.write_text("def kdbench_methods():\n    return []\n")
     (problem,) = plugins.load_plugins((path,)).problems
     assert problem.startswith(f"plugin empty ({path} file) brings nothing: it has no hook; define one")
+
+
+def test_a_plugin_file_is_what_it_says_now_whatever_was_compiled_of_it_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    path = tmp_path / "mine.py"
+    for citation in ("first", "other"):
+        path.write_text(FILE.format(citation=citation))
+        os.utime(path, (10**9, 10**9))
+        plugins.load_plugins.cache_clear()
+        assert plugins.load_plugins((path,)).method("mine").citation == citation
+    assert not (tmp_path / "__pycache__").exists()
+
+
+FILE = """
+import kdbench
+class Mine(kdbench.Method):
+    name = "mine"
+    citation = "{citation}"
+    formula = {{"ce": "CE"}}
+@kdbench.hookimpl
+def kdbench_methods():
+    return [Mine]
+"""

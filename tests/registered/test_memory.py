@@ -88,7 +88,8 @@ def test_a_plugin_that_was_changed(process, mine):
     assert process(mine, ask=["mine"])[1:] == (["first"], False)
     times = mine.stat()
     mine.write_text(PLUGIN.format(citation="other"))
-    # A file system's clock may stand still for some milliseconds; the two seconds that `settled` asks for are not here.
+    # A file system's clock may stand still for some milliseconds, and the two seconds that `settled` asks for are over
+    # at once here.
     while mine.stat().st_ctime_ns == times.st_ctime_ns:
         os.utime(mine, ns=(times.st_atime_ns, times.st_mtime_ns))
     os.utime(mine, ns=(times.st_atime_ns, times.st_mtime_ns))
