@@ -164,7 +164,7 @@ def test_every_packaged_grid_expands(name):
 
 
 def test_dskds_switches_are_changed_one_at_a_time():
-    """The default and seven readings that differ from it in one open parameter each."""
+    """The default and nine readings that differ from it in one open parameter each."""
     cells = {cell.row.key: cell for cell in expand("dskd_switches").cells}
     base = cells["dskd"].runs[0].params
     changes = {
@@ -180,9 +180,11 @@ def test_dskds_switches_are_changed_one_at_a_time():
         "dskd/identity": {"projector": "identity"},
         "dskd/last-stage": {"feature_tap": "last_stage"},
         "dskd/embedding": {"feature_tap": "embedding"},
+        "dskd/beta-10": {"beta": 10},
+        "dskd/beta-3": {"beta": 3},
     }
     runs = distinct(run for cell in cells.values() for run in cell.runs)
-    assert len(runs) == 3 * len(cells) == 30
+    assert len(runs) == 3 * len(cells) == 36
     assert {(run.recipe.epochs, run.recipe.milestones) for run in runs} == {(60, (37, 45, 52))}
     assert len({run.teacher.key for run in runs if run.teacher}) == 1
 
