@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kdbench.data.augment import refuse_beyond_memory
 from kdbench.data.dataset import DatasetInfo
 from kdbench.declared import declared, declined, pre_stage
 from kdbench.grid import Grid, Pair, Row, Table
@@ -54,6 +55,8 @@ class Expansion:
         self.info = info
         self._registry = registry
         self._imported = imported or {}
+        for recipe in (grid.recipe, grid.teacher_recipe):
+            refuse_beyond_memory(recipe.augmentation, info.name, info.input_size)
         teachers = {pair.teacher for table in grid.tables for pair in table.pairs}
         if idle := [architecture for architecture in self._imported if architecture not in teachers]:
             raise UserError(

@@ -14,12 +14,12 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, field_serializer
 from torch import Generator, Tensor, nn
 
+from kdbench.inputs.added_later import MARK, unsaid
 from kdbench.model import Feature, Outputs, Shapes, StagedModel, UndeclaredNeedError, in_float32
 
 T = TypeVar("T")
 R = TypeVar("R")
 BatchField = Literal["index", "epoch", "generator"]
-ADDED_LATER = "added_later"
 
 
 class MethodParams(BaseModel):
@@ -34,8 +34,7 @@ class MethodParams(BaseModel):
 
     def of_run(self) -> dict[str, Any]:
         """What a run is told, as plain data: all parameters, but those `added_later` only if not at their defaults."""
-        unsaid = {name for name, default in _added_later(type(self)).items() if getattr(self, name) == default}
-        return self.model_dump(mode="json", exclude=unsaid)
+        return self.model_dump(mode="json", exclude=unsaid(self))
 
 
 def param(
@@ -55,14 +54,8 @@ def param(
     at that default, it leaves their ids as they are. `constraints` are pydantic's (`ge`, `gt`, `le`, …).
     """
     texts = {key: text for key, text in (("paper", paper), ("alternatives", alternatives)) if text}
-    extra = texts | ({ADDED_LATER: True} if added_later else {})
+    extra = texts | (MARK if added_later else {})
     return Field(default, description=description, json_schema_extra=cast(Any, extra), **constraints)
-
-
-def _added_later(params: type[MethodParams]) -> dict[str, Any]:
-    """Defaults of the parameters that are marked so."""
-    fields = params.model_fields.items()
-    return {name: field.default for name, field in fields if ADDED_LATER in cast(Any, field.json_schema_extra or {})}
 
 
 @dataclass(frozen=True)

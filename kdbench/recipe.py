@@ -6,9 +6,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from kdbench.data.augment import Augmentation
+from kdbench.inputs.added_later import MARK, Growing, unsaid
 from kdbench.inputs.documents import read_yaml
 from kdbench.inputs.errors import unknown
 from kdbench.inputs.validation import merged, validated
@@ -17,10 +18,17 @@ if TYPE_CHECKING:
     import torch
 
 Precision = Literal["fp32", "tf32", "bf16"]
+#: Images in a part of a batch, so that batch norm has statistics of a short last batch's parts as well.
+FEWEST = 3
+_NOT_YET = (
+    *("optimizer", "decay_norms", "schedule", "warmup_epochs", "label_smoothing", "clip_norm", "ema_decay"),
+    "accumulate",
+)
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Recipe(BaseModel):
-    """SGD on shuffled batches with a step schedule; the last batch of an epoch may be short."""
+class Recipe(Growing):
+    """An optimizer on shuffled batches with a schedule by the epoch; the last batch of an epoch may be short."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -40,6 +48,53 @@ class Recipe(BaseModel):
     augmentation: Augmentation = Augmentation()
     precision: Precision = "fp32"
     max_steps: int | None = Field(None, ge=1, description="at most so many batches an epoch; for trials")
+    optimizer: Literal["sgd", "adamw"] = Field("sgd", json_schema_extra=MARK)
+    betas: tuple[Beta, Beta] = Field((0.9, 0.999), description="AdamW's averages' decay", json_schema_extra=MARK)
+    eps: float = Field(1e-8, gt=0, description="AdamW's summand of the denominator", json_schema_extra=MARK)
+    decay_norms: bool = Field(
+        True, description="weight decay on biases and norms too, else on weights alone", json_schema_extra=MARK
+    )
+    schedule: Literal["steps", "cosine"] = Field("steps", json_schema_extra=MARK)
+    warmup_epochs: int = Field(
+        0, ge=0, description="epochs in which the rate grows to its value", json_schema_extra=MARK
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of a label on all classes", json_schema_extra=MARK
+    )
+    clip_norm: float | None = Field(None, gt=0, description="largest norm of a step's gradient", json_schema_extra=MARK)
+    ema_decay: float | None = Field(
+        None, gt=0, lt=1, description="decay of the weights' average that is evaluated and kept", json_schema_extra=MARK
+    )
+    accumulate: int = Field(1, ge=1, description="parts in which a batch is computed", json_schema_extra=MARK)
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Recipe:
+        if self.optimizer == "adamw" and self.nesterov:
+            raise ValueError("nesterov is SGD's, and the optimizer is adamw; set nesterov to false")
+        if self.optimizer == "sgd" and (self.betas, self.eps) != ((0.9, 0.999), 1e-8):
+            raise ValueError(
+                "betas and eps are AdamW's, and the optimizer is sgd; set optimizer to adamw, or leave them"
+            )
+        if self.schedule == "cosine" and self.milestones:
+            raise ValueError("milestones are those of the schedule steps, and it is cosine; set milestones to []")
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs {self.warmup_epochs} leaves none of {self.epochs} epochs after it; set it to less"
+            )
+        if self.milestones and min(self.milestones) <= self.warmup_epochs:
+            raise ValueError(
+                f"the milestone {min(self.milestones)} lies within warmup_epochs {self.warmup_epochs}, in which the "
+                "rate grows; set a later one"
+            )
+        parted = self.accumulate > 1
+        if parted and (self.batch_size % self.accumulate or self.batch_size // self.accumulate < FEWEST):
+            raise ValueError(
+                f"accumulate {self.accumulate} does not part batch_size {self.batch_size} evenly, {FEWEST} images or "
+                "more in each part; set it to a divisor"
+            )
+        if waiting := [name for name in _NOT_YET if name not in unsaid(self)]:
+            raise ValueError(f"{waiting[0]} is not implemented yet; leave it out")
+        return self
 
     def resolved(self, family: str) -> Recipe:
         """The recipe for one network: its family's learning rate, and nothing left to look up."""

@@ -1,9 +1,11 @@
 """Recipes: the paper's schedule, learning rates by family, and refusal of what is not a recipe."""
 
+import json
+
 import pytest
 
 from kdbench.inputs.errors import UserError
-from kdbench.recipe import load_recipe, recipe_names
+from kdbench.recipe import Recipe, load_recipe, recipe_names
 
 
 def test_the_papers_recipe():
@@ -68,3 +70,58 @@ def test_every_named_recipe_loads():
 def test_what_is_no_recipe_is_refused_with_a_sentence(source, sentence):
     with pytest.raises(UserError, match=sentence):
         load_recipe(source)
+
+
+#: What recipes gained after the first results, one value each that is not the default.
+GAINED_IMAGES: dict[str, object] = {
+    "size": 64,
+    "random_resized_crop": [0.25, 1],
+    "colour_jitter": [0.4, 0.4, 0.4, 0.1],
+    "rand_augment": [2, 9],
+}
+
+
+def test_what_recipes_gained_is_not_told_at_its_default():
+    told = load_recipe("crd240").model_dump(mode="json")
+    first = {
+        "epochs",
+        "batch_size",
+        "lr",
+        "lr_by_family",
+        "momentum",
+        "nesterov",
+        "weight_decay",
+        "milestones",
+        "gamma",
+    }
+    assert told.keys() == first | {"augmentation", "precision", "max_steps"}
+    assert told["augmentation"] == {"crop_padding": 4, "flip": True}
+    assert Recipe.model_validate(told) == Recipe.model_validate_json(json.dumps(told)) == load_recipe("crd240")
+
+
+@pytest.mark.parametrize(("field", "value"), GAINED_IMAGES.items())
+def test_what_recipes_gained_is_told_where_it_is_given(field: str, value: object):
+    recipe = load_recipe({"augmentation": {"crop_padding": 0, field: value}})
+    assert recipe.model_dump(mode="json")["augmentation"] == {"crop_padding": 0, "flip": True, field: value}
+    assert recipe.model_dump(mode="json", exclude={"lr"}).keys() == recipe.model_dump(mode="json").keys() - {"lr"}
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "sentence"),
+    [
+        ({"random_resized_crop": [0.08, 1]}, "random_resized_crop and crop_padding 4 are two ways to crop"),
+        ({"random_resized_crop": [0.9, 0.5], "crop_padding": 0}, "at least 0.9 and at most 0.5"),
+        ({"random_resized_crop": [0, 1], "crop_padding": 0}, r"augmentation.random_resized_crop.0: input should be gr"),
+        (
+            {"resize": 256},
+            "recipe: augmentation: resize 256 leaves open how much of the image is seen; set size as well",
+        ),
+        ({"resize": 200, "size": 224}, "resize 200 is smaller than size 224, which is cut out of it"),
+        ({"colour_jitter": [1, 1, 1, 1]}, r"colour_jitter.3: input should be less than or equal to 0.5, not 1"),
+        ({"rand_augment": [2, 31]}, r"rand_augment.1: input should be less than or equal to 30"),
+    ],
+)
+def test_augmentation_that_contradicts_itself_is_refused(augmentation, sentence):
+    with pytest.raises(UserError, match=sentence):
+        load_recipe({"augmentation": augmentation})

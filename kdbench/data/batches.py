@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdbench.data.augment import Augmentation
+from kdbench.data.augment import Augmentation, refuse_beyond_memory
 from kdbench.data.dataset import Dataset
 from kdbench.data.known import Channels
 from kdbench.data.seeds import stream
@@ -20,7 +20,8 @@ class Batches:
     """The training images of one run, epoch by epoch.
 
     Order, crops and flips depend on (name of the data set, seed, epoch) alone, and are the same on every device. The
-    last batch of an epoch is short where `batch_size` does not divide the number of images.
+    last batch of an epoch is short where `batch_size` does not divide the number of images. Raises `UserError` for
+    augmentation that images in memory are not given.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Batches:
         seed: int,
         device: torch.device,
     ):
+        refuse_beyond_memory(augmentation, dataset.info.name, dataset.info.input_size)
         split = dataset.train.to(device)
         self._size = len(split.labels)
         self._batch_size = batch_size

@@ -6,8 +6,10 @@ from torchvision.transforms import RandomCrop, RandomHorizontalFlip
 from torchvision.transforms import functional as tv
 
 from kdbench.data import Augmentation, Split
+from kdbench.data.augment import refuse_beyond_memory
 from kdbench.data.batches import Batches, gather_batch, normalisation, window_offsets, zero_padded
 from kdbench.data.dataset import make_dataset
+from kdbench.inputs.errors import UserError
 from tests.data.support import random_split
 
 MEAN, STD = (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)
@@ -111,6 +113,23 @@ def test_augmentation_refuses_what_it_does_not_know(values: dict[str, object]) -
 
 
 def test_augmentation_is_the_papers_and_frozen() -> None:
-    assert Augmentation().model_dump() == {"crop_padding": 4, "flip": True}
+    assert Augmentation().model_dump(mode="json") == {"crop_padding": 4, "flip": True}
     with pytest.raises(ValidationError):
         Augmentation().flip = False  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("field", ["size", "resize", "random_resized_crop", "colour_jitter", "rand_augment"])
+def test_images_in_memory_are_not_given_what_files_are(field: str) -> None:
+    values = {
+        "size": {"size": 48},
+        "resize": {"size": 32, "resize": 40},
+        "random_resized_crop": {"random_resized_crop": (0.25, 1)},
+        "colour_jitter": {"colour_jitter": (0.4, 0.4, 0.4, 0.1)},
+        "rand_augment": {"rand_augment": (2, 9)},
+    }[field]
+    augmentation = Augmentation.model_validate({"crop_padding": 0, **values})
+    with pytest.raises(
+        UserError, match=rf"augmentation\.{field} is for images that are read from their files, and tho"
+    ):
+        refuse_beyond_memory(augmentation, "noise", 32)
+    refuse_beyond_memory(Augmentation(size=32), "noise", 32)
