@@ -2,10 +2,20 @@
 
 from kdbench.hookspecs import hookimpl
 from kdbench.model import Architecture
-from kdbench_architectures import mobilenetv2, resnet, resnet50, shufflenetv1, shufflenetv2, vgg, wrn
+from kdbench_architectures import (
+    imagenet,
+    mobilenetv1,
+    mobilenetv2,
+    resnet,
+    resnet50,
+    shufflenetv1,
+    shufflenetv2,
+    vgg,
+    wrn,
+)
 
 
 @hookimpl
 def kdbench_architectures() -> list[Architecture]:
-    families = (resnet, resnet50, wrn, vgg, mobilenetv2, shufflenetv1, shufflenetv2)
+    families = (resnet, resnet50, wrn, vgg, mobilenetv2, shufflenetv1, shufflenetv2, imagenet, mobilenetv1)
     return [architecture for family in families for architecture in family.ARCHITECTURES]

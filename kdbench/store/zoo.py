@@ -24,6 +24,8 @@ from kdbench.store.weights import check_fit, class_count, misfit
 MAX_TENSORS = 20_000
 #: Dots in a tensor's name behind which the network's own name may start.
 MAX_DEPTH = 12
+#: A batch norm's count of batches, which older files have not; PyTorch then begins at 0.
+COUNT = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,10 @@ def from_zoo(
             f"{architecture.name} would want {few(_told(expected))}; name the file's own network with --arch"
         )
     looked_at = prefixes if prefix is None else [_chosen(prefix, prefixes, origin)]
-    candidates = [ZooWeights(_behind(start, prefixes, named, architecture, origin), start) for start in looked_at]
+    counts = {name: torch.zeros((), dtype=torch.int64) for name in expected if name.endswith(COUNT)}
+    candidates = [
+        ZooWeights(counts | _behind(start, prefixes, named, architecture, origin), start) for start in looked_at
+    ]
     fitting = [candidate for candidate in candidates if _fits(candidate.tensors, expected)]
     if any(_differ(fitting[0].tensors, other.tensors) for other in fitting[1:]):
         places = few([f"'{candidate.prefix}'" for candidate in fitting])
@@ -126,10 +131,11 @@ def _prefixes(
     for name, tensor in named.items():
         for prefix in _starts(name):
             wanted = expected.get(_our_name(name.removeprefix(prefix), keys))
-            if wanted is not None:
+            if wanted is not None and not name.endswith(COUNT):
                 names[prefix] += 1
                 shapes[prefix] += _is_plain(tensor) and tensor.shape == wanted.shape
-    complete = [prefix for prefix, count in names.items() if count >= len(expected)]
+    whole = sum(not name.endswith(COUNT) for name in expected)
+    complete = [prefix for prefix, count in names.items() if count >= whole]
     return complete or sorted(names, key=lambda prefix: (names[prefix], shapes[prefix]))[-1:]
 
 

@@ -12,7 +12,12 @@ from kdbench_architectures import kdbench_architectures
 
 ARCHITECTURES = {architecture.name: architecture for architecture in kdbench_architectures()}
 #: The smallest network of each family, and of each kind of block.
-SMALL = ["resnet8", "ResNet50", "wrn_16_1", "wrn_16_2", "vgg8", "MobileNetV2", "ShuffleV1", "ShuffleV2"]
+SMALL = [
+    *("resnet8", "ResNet50", "wrn_16_1", "wrn_16_2", "vgg8", "MobileNetV2", "ShuffleV1", "ShuffleV2"),
+    *("resnet18", "mobilenetv1", "mobilenet_v2", "shufflenet_v2_x0_5"),
+]
+#: Networks whose stages end in a linear convolution.
+LINEAR = ("MobileNetV2", "mobilenet_v2")
 
 
 def parameters(model: nn.Module) -> int:
@@ -30,7 +35,7 @@ def seeded(name: str, seed: int = 0, num_classes: int = 7):
 
 
 def test_names_are_unique_and_families_known():
-    assert len(ARCHITECTURES) == len(kdbench_architectures()) == 23
+    assert len(ARCHITECTURES) == len(kdbench_architectures()) == 33
     families = {architecture.family for architecture in ARCHITECTURES.values()}
     assert families == {"resnet", "wrn", "vgg", "mobilenet", "shufflenet"}
 
@@ -130,7 +135,7 @@ def test_vgg_pools_before_its_last_block_only_above_4_pixels():
 @pytest.mark.parametrize("name", SMALL)
 def test_stage_ends_after_or_before_the_relu(name):
     outputs = seeded(name).outputs(torch.randn(2, 3, 32, 32))
-    raw = ARCHITECTURES[name].family in ("wrn", "mobilenet")
+    raw = ARCHITECTURES[name].family == "wrn" or name in LINEAR
     assert [bool((stage < 0).any()) for stage in outputs.stages] == [raw] * len(outputs.stages)
     assert (outputs.final_map >= 0).all()
     assert torch.allclose(outputs.embedding, outputs.final_map.mean(dim=(2, 3)))
@@ -165,9 +170,9 @@ def test_preactivations_are_the_maps_before_the_last_relu(name):
     family = ARCHITECTURES[name].family
     for before, end in zip(outputs.preactivations, outputs.stages, strict=True):
         assert before.shape == end.shape and (before < 0).any()
-        if family not in ("wrn", "mobilenet"):
+        if family != "wrn" and name not in LINEAR:
             assert torch.equal(before.relu(), end)
-    if family == "mobilenet":
+    if name in LINEAR:
         assert all(map(torch.equal, outputs.preactivations, outputs.stages))
     if family == "wrn":
         torch.testing.assert_close(list(outputs.preactivations), list(passed.values()))
@@ -207,6 +212,11 @@ def test_a_branchs_preactivations(name):
         "MobileNetV2": ["stages.0.1.1.conv.7", "stages.1.0.2.conv.7", "stages.2.1.2.conv.7", "stages.3.1.0.conv.7"],
         "ShuffleV1": ["stages.0.3.bn3", "stages.1.7.bn3", "stages.2.3.bn3"],
         "ShuffleV2": [None, None, None],
+        "resnet18": [f"stages.{n}.1.bn2" for n in range(4)],
+        "resnet50_imagenet": ["stages.0.2.bn3", "stages.1.3.bn3", "stages.2.5.bn3", "stages.3.2.bn3"],
+        "mobilenetv1": ["stages.0.1.4", "stages.1.1.4", "stages.2.5.4", "stages.3.1.4"],
+        "mobilenet_v2": ["stages.0.1.conv.3", "stages.1.2.conv.3", "stages.2.6.conv.3", "stages.3.3.conv.3"],
+        "shufflenet_v2_x0_5": [None, None, None],
     }.items(),
 )
 def test_norms_of_the_preactivations(name, norms):

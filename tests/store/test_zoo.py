@@ -19,6 +19,7 @@ from kdbench.inputs.errors import UserError
 from kdbench.model import Architecture
 from kdbench.store.weights import save_weights, tensors_sha256
 from kdbench.store.zoo import read_zoo_checkpoint
+from kdbench_architectures import kdbench_architectures
 from tests.support import STUDENT
 
 #: STUDENT under a zoo's names: conv1, layer1 … layer4, conv2, fc.
@@ -131,6 +132,22 @@ def other_weights() -> dict[str, Tensor]:
 )
 def test_a_network_is_found_wherever_its_names_and_shapes_stand(tmp_path, prefix, place):
     assert read_from(written(tmp_path, place(zoo_weights()))) == prefix
+
+
+@pytest.mark.parametrize(
+    "prefix", ["", "state_dict.", "model.", "model_ema.", "module.", "state_dict.module._orig_mod."]
+)
+def test_files_without_the_counts_of_batch_norms_are_read(tmp_path, prefix):
+    # As torchvision's oldest are, and PyTorch itself reads them.
+    architecture = next(known for known in kdbench_architectures() if known.name == "resnet8")
+    ours = architecture.build(5).state_dict()
+    names = [name for name in ours if not name.endswith("num_batches_tracked")]
+    assert len(names) < len(ours)
+    path = written(tmp_path, prefixed(prefix, {name: ours[name] for name in names}))
+    read = read_zoo_checkpoint(path, architecture, 5)
+    assert read.prefix == prefix
+    assert read.tensors.keys() == ours.keys()
+    assert all(torch.equal(tensor, read.tensors[name]) for name, tensor in ours.items())
 
 
 def test_of_several_networks_that_fit_one_is_chosen(tmp_path):
