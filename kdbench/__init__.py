@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, data_root, make_dataset
     from kdbench.data.split import Split
+    from kdbench.data.streamed import ImageSplit, StreamedDataset, make_streamed_dataset
     from kdbench.factory import create_model, list_models
     from kdbench.hookspecs import hookimpl
     from kdbench.inputs.errors import UserError
@@ -25,6 +26,7 @@ __all__ = [
     "DatasetSource",
     "EndsInReLU",
     "Head",
+    "ImageSplit",
     "Method",
     "MethodParams",
     "Needs",
@@ -32,18 +34,21 @@ __all__ = [
     "Shapes",
     "Split",
     "StagedModel",
+    "StreamedDataset",
     "UserError",
     "create_model",
     "data_root",
     "hookimpl",
     "list_models",
     "make_dataset",
+    "make_streamed_dataset",
     "param",
 ]
 
 _HOMES = {
     "kdbench.data.dataset": ("Dataset", "DatasetInfo", "DatasetSource", "data_root", "make_dataset"),
     "kdbench.data.split": ("Split",),
+    "kdbench.data.streamed": ("ImageSplit", "StreamedDataset", "make_streamed_dataset"),
     "kdbench.inputs.errors": ("UserError",),
     "kdbench.factory": ("create_model", "list_models"),
     "kdbench.hookspecs": ("hookimpl",),

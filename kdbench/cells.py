@@ -90,7 +90,7 @@ class Expansion:
         teacher = self.teacher(pair.teacher)
         of_run = teacher if told["needs_teacher"] else None
         networks = pair.student, pair.teacher if of_run else None
-        refusal = ask(declined, *asked, *networks, self.info.num_classes, self.info.input_size)
+        refusal = ask(declined, *asked, *networks, self.info.num_classes, self.info.side)
         runs = () if refusal else self._runs(pair, row, told["params"], of_run)
         return Cell(table, pair, row, teacher, runs, refusal, told["caveat"])
 

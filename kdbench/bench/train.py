@@ -105,7 +105,7 @@ def run_training(
     wall, busy = _in_turns(ways, setting.device, rounds, progress, stop_requested)
     done = len(wall["plain", methods[0]])
     left_out = [f"Stopped after {done} of {rounds} rounds."] if done < rounds else []
-    sharing = forward_flops(teacher.network, setting.dataset.info.input_size) * setting.recipe.batch_size
+    sharing = forward_flops(teacher.network, setting.dataset.info.side) * setting.recipe.batch_size
 
     def row(name: str, runs: Sequence[tuple[str, int]], keys: Sequence[tuple[str, object]], passes_saved: int) -> Row:
         own_wall, own_busy = _sum(wall, keys), _sum(busy, keys)

@@ -9,6 +9,7 @@ import torch
 from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, make_dataset
 from kdbench.data.known import Channels
 from kdbench.data.split import Split
+from kdbench.data.streamed import resident
 
 GREY: Channels = (0.5, 0.5, 0.5)
 SPREAD: Channels = (0.25, 0.25, 0.25)
@@ -17,7 +18,7 @@ SPREAD: Channels = (0.25, 0.25, 0.25)
 def dataset_or_noise(source: DatasetSource, data_dir: Path | None) -> tuple[Dataset, list[str]]:
     """The data set, and what must be said of it: that it is noise, where the data are not on this machine."""
     if source.available(data_dir):
-        return source.load(data_dir), []
+        return resident(source.load(data_dir)), []
     return noise(source.info(data_dir)), [f"{source.name} is not on this machine: images are noise of its shape."]
 
 
@@ -26,7 +27,7 @@ def noise(info: DatasetInfo) -> Dataset:
     generator = torch.Generator().manual_seed(0)
 
     def split(size: int) -> Split:
-        shape = (size, info.input_size, info.input_size, 3)
+        shape = (size, info.side, info.side, 3)
         images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
         return Split(images, torch.arange(size) % info.num_classes)
 

@@ -44,7 +44,7 @@ class Setting:
         info = self.dataset.info
         network = architecture.build(info.num_classes).eval().requires_grad_(False)
         network = place(network, self.device).to(memory_format=layout)
-        return FrozenTeacher(network, architecture.shapes(info.num_classes, info.input_size), "", None)
+        return FrozenTeacher(network, architecture.shapes(info.num_classes, info.side), "", None)
 
     def member(self, method: str, seed: int, teacher: FrozenTeacher, precision: str) -> Member:
         """A run of `method`, as the engine trains it."""
@@ -152,7 +152,7 @@ class _Pictures(TorchDataset[tuple[Tensor, int, int]]):
         self._images, self._labels = data.train.images.numpy(), data.train.labels.tolist()
         self._transform: Callable[[Image.Image], Tensor] = transforms.Compose(
             [
-                transforms.RandomCrop(data.info.input_size, padding=augmentation.crop_padding),
+                transforms.RandomCrop(data.info.side, padding=augmentation.crop_padding),
                 transforms.RandomHorizontalFlip(),
                 transforms.ToTensor(),
                 transforms.Normalize(data.mean, data.std),

@@ -44,6 +44,7 @@ def diagnose(
     from kdbench.cli.reading import existing_store
     from kdbench.cli.values import imported_teachers, registry_with
     from kdbench.data.dataset import called
+    from kdbench.data.streamed import resident
     from kdbench.environment.device import resolve_device
     from kdbench.execution.reopen import reopen
     from kdbench.report.figures.samples import draw
@@ -73,7 +74,7 @@ def diagnose(
             f"run '{run_id}' was trained on {record.run.dataset}, data of somebody's own; say where they lie now, as "
             "in --dataset folder:DIR."
         )
-    loaded = registry.dataset(dataset or record.run.dataset).load(data_dir)
+    loaded = resident(registry.dataset(dataset or record.run.dataset).load(data_dir))
     files = dict(imported_teachers(teacher or [], registry).values())
     where = resolve_device(device)
     member, taught_by = reopen(record, store, registry, loaded, where, files)

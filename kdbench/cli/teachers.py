@@ -138,6 +138,7 @@ def import_(
     The weights are found by their names and shapes, wherever in the file they stand and whatever precedes their names.
     """
     from kdbench.cli.values import registry_with
+    from kdbench.data.streamed import resident
     from kdbench.environment.device import resolve_device
     from kdbench.recipe import load_recipe
     from kdbench.store.weights import load_weights, save_weights
@@ -163,7 +164,7 @@ def import_(
         tell(f"not measured: {unmeasured}")
     else:
         chosen = resolve_device(device)
-        loaded = source.load(data_dir)
+        loaded = resident(source.load(data_dir))
         recipe = load_recipe("crd240")
         with numerics(recipe.precision):
             top1, _ = evaluate(model.to(chosen), loaded, loaded.test.to(chosen), recipe.autocast)

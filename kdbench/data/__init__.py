@@ -10,6 +10,7 @@ from kdbench.data.holdout import Holdout
 from kdbench.data.lookup import resolve_dataset
 from kdbench.data.parquet import Parquet
 from kdbench.data.split import Split
+from kdbench.data.streamed import ImageSplit, StreamedDataset, make_streamed_dataset
 
 #: The data sets that come with kdbench.
 BUILTIN_SOURCES: tuple[DatasetSource, ...] = (Digits(), ClutteredDigits(), Cifar100(), Folder(), Parquet(), Holdout())
@@ -20,7 +21,10 @@ __all__ = [
     "Dataset",
     "DatasetInfo",
     "DatasetSource",
+    "ImageSplit",
     "Split",
+    "StreamedDataset",
     "make_dataset",
+    "make_streamed_dataset",
     "resolve_dataset",
 ]

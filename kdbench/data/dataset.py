@@ -17,7 +17,10 @@ from kdbench.inputs import paths
 from kdbench.inputs.errors import UserError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+
+    from kdbench.data.streamed import AnyDataset
 
 #: What tells data of one name apart.
 _DIGITS = re.compile(r"@[0-9a-f]{8}")
@@ -27,18 +30,29 @@ NAMED = 5
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What is known of a data set without loading it; `input_size` is height and width in pixels.
+    """What is known of a data set without loading it.
 
-    `checksum` is the sha256 of the decoded images and labels of both splits, None where it is not known: it tells data
-    apart, whatever they are called and wherever they lie.
+    `input_size` is height and width of every image in pixels, None for images of any size, which the recipe brings to
+    one. `checksum` is the sha256 of the decoded images and labels of both splits, or of a streamed data set's names,
+    sizes and labels; None where it is not known. It tells data apart, whatever they are called and wherever they lie.
     """
 
     name: str
     num_classes: int
-    input_size: int
+    input_size: int | None
     train_size: int
     test_size: int
     checksum: str | None = None
+
+    @property
+    def side(self) -> int:
+        """`input_size`. Raises `UserError` where only a recipe can say it."""
+        if self.input_size is None:
+            raise UserError(
+                f"data set '{self.name}' has images of several sizes; say to which one they are brought, as in --set "
+                "recipe.augmentation.size=224."
+            )
+        return self.input_size
 
 
 @dataclass(frozen=True)
@@ -64,29 +78,43 @@ class Dataset:
         return self.info.checksum
 
     def __post_init__(self) -> None:
-        if len(self.classes) != self.info.num_classes:
-            raise self._wrong("classes", f"{len(self.classes)} names", f"{self.info.num_classes}")
-        self._check("train", self.train, self.info.train_size)
-        self._check("test", self.test, self.info.test_size)
-
-    def _check(self, name: str, split: Split, size: int) -> None:
         import torch
 
-        side = self.info.input_size
-        for what, tensor, dtype, shape in (
-            ("images", split.images, torch.uint8, [size, side, side, 3]),
-            ("labels", split.labels, torch.int64, [size]),
+        check_classes(self.info, self.classes)
+        side = self.info.side
+        for name, split, size in (
+            ("train", self.train, self.info.train_size),
+            ("test", self.test, self.info.test_size),
         ):
-            if tensor.dtype != dtype or list(tensor.shape) != shape:
-                raise self._wrong(f"{name} {what}", f"{tensor.dtype} {list(tensor.shape)}", f"{dtype} {shape}")
-        if not size:
-            raise self._wrong(f"{name} images", "none", "at least one")
-        low, high = (int(bound) for bound in split.labels.aminmax())
-        if low < 0 or high >= self.info.num_classes:
-            raise self._wrong(f"{name} labels", f"from {low} to {high}", f"within 0..{self.info.num_classes - 1}")
+            _check(self.info, f"{name} images", split.images, torch.uint8, [size, side, side, 3])
+            check_labels(self.info, name, split.labels, size)
 
-    def _wrong(self, what: str, found: str, wanted: str) -> UserError:
-        return UserError(f"data set '{self.info.name}': {what} are {found}, but must be {wanted}; mend its source.")
+
+def check_classes(info: DatasetInfo, classes: Sequence[str]) -> None:
+    """Raises `UserError` for names of classes that are not as many as `info` says."""
+    if len(classes) != info.num_classes:
+        raise _wrong(info, "classes", f"{len(classes)} names", f"{info.num_classes}")
+
+
+def check_labels(info: DatasetInfo, split: str, labels: Tensor, size: int) -> None:
+    """Raises `UserError` for labels of a split that are not int64 [size], none, or not within the classes."""
+    import torch
+
+    _check(info, f"{split} labels", labels, torch.int64, [size])
+    if not size:
+        raise _wrong(info, f"{split} images", "none", "at least one")
+    low, high = (int(bound) for bound in labels.aminmax())
+    if low < 0 or high >= info.num_classes:
+        raise _wrong(info, f"{split} labels", f"from {low} to {high}", f"within 0..{info.num_classes - 1}")
+
+
+def _check(info: DatasetInfo, what: str, tensor: Tensor, dtype: torch.dtype, shape: list[int]) -> None:
+    if tensor.dtype != dtype or list(tensor.shape) != shape:
+        raise _wrong(info, what, f"{tensor.dtype} {list(tensor.shape)}", f"{dtype} {shape}")
+
+
+def _wrong(info: DatasetInfo, what: str, found: str, wanted: str) -> UserError:
+    return UserError(f"data set '{info.name}': {what} are {found}, but must be {wanted}; mend its source.")
 
 
 def make_dataset(
@@ -123,7 +151,7 @@ def make_dataset(
         raise UserError(f"data set '{name}': a channel of its training images is constant; check how they were made.")
     dataset = Dataset(info, classes, train, test, mean, std)
     likeness = None if known else resemblance(train, test, KNOWN)
-    found = ([likeness] if likeness else []) + _empty_classes(classes, train, test)
+    found = ([likeness] if likeness else []) + empty_classes(classes, train.labels, test.labels)
     return replace(dataset, notes=(*notes, *found))
 
 
@@ -137,13 +165,13 @@ def called(name: str) -> str:
     return _DIGITS.sub("", name)
 
 
-def _empty_classes(classes: Sequence[str], train: Split, test: Split) -> list[str]:
+def empty_classes(classes: Sequence[str], train: Tensor, test: Tensor) -> list[str]:
     """A sentence on each split that lacks images of some classes."""
     import torch
 
     found = []
-    for which, split in (("training", train), ("test", test)):
-        there = torch.bincount(split.labels, minlength=len(classes)).tolist()
+    for which, labels in (("training", train), ("test", test)):
+        there = torch.bincount(labels, minlength=len(classes)).tolist()
         if empty := [f"{name} (label {label})" for label, name in enumerate(classes) if not there[label]]:
             more = f" and {len(empty) - NAMED} more" if len(empty) > NAMED else ""
             found.append(f"classes without a {which} image: {', '.join(empty[:NAMED])}{more}")
@@ -197,8 +225,8 @@ class DatasetSource(ABC):
         return self.info(data_dir)
 
     @abstractmethod
-    def load(self, data_dir: Path | None) -> Dataset:
-        """The data set on the CPU. Raises `UserError` where it is missing or damaged."""
+    def load(self, data_dir: Path | None) -> AnyDataset:
+        """The data set on the CPU, in memory or listed. Raises `UserError` where it is missing or damaged."""
 
     @abstractmethod
     def locations(self, data_dir: Path | None) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, make_dataset
+from kdbench.data.dataset import DatasetInfo, DatasetSource, make_dataset
 from kdbench.data.remember import State, reader, remember, remembered
 from kdbench.data.split import Split
 from kdbench.data.stratified import stratified
+from kdbench.data.streamed import AnyDataset, Part, StreamedDataset, make_streamed_dataset
 from kdbench.inputs.errors import UserError
 
 
@@ -40,15 +42,24 @@ class Holdout(DatasetSource):
         held_out = self._held_out(whole)
         if whole.checksum is None:
             return held_out
+        if whole.input_size is None:
+            return replace(held_out, checksum=_listed(whole))
         if found := remembered(_state(whole)):
             # Copies of other names are remembered as one.
             return replace(held_out, checksum=found.checksum)
         return None if self.available(data_dir) else held_out
 
-    def load(self, data_dir: Path | None) -> Dataset:
+    def load(self, data_dir: Path | None) -> AnyDataset:
+        import torch
+
         whole = self._source.load(data_dir)
         info = self._held_out(whole.info)
         parts = stratified(whole.train.labels.tolist(), info.train_size)
+        if isinstance(whole, StreamedDataset):
+            listed = replace(info, checksum=_listed(whole.info))
+            first, second = (Part(whole.train, torch.tensor(part)) for part in parts)
+            statistics = whole.mean, whole.std
+            return make_streamed_dataset(listed, whole.classes, first, second, statistics, notes=whole.notes)
         train, held = (Split(whole.train.images[part], whole.train.labels[part]) for part in parts)
         dataset = make_dataset(info.name, whole.classes, train, held, (whole.mean, whole.std), notes=whole.notes)
         remember(_state(whole.info), dataset.info)
@@ -88,3 +99,8 @@ class Holdout(DatasetSource):
 def _state(whole: DatasetInfo) -> State:
     """What a hold-out follows from."""
     return State(f"holdout {whole.checksum} {reader()}", settled=True)
+
+
+def _listed(whole: DatasetInfo) -> str:
+    """The checksum of a streamed data set's hold-out, which follows from the whole's."""
+    return hashlib.sha256(f"holdout {whole.checksum}".encode()).hexdigest()

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource
+from kdbench.data.streamed import resident
 from kdbench.inputs.errors import UserError
 
 
@@ -25,7 +26,7 @@ class OpenDataset:
     @cached_property
     def loaded(self) -> Dataset:
         """The data set on the CPU. Raises `UserError` where it is missing, damaged, or not what `info` said before."""
-        dataset, named = self.source.load(self.data_dir), vars(self).get("info")
+        dataset, named = resident(self.source.load(self.data_dir)), vars(self).get("info")
         if named and named.checksum not in (None, dataset.checksum):
             raise UserError(f"data set '{named.name}' is not what it was when this command began; run again.")
         if named and named.name != dataset.info.name:

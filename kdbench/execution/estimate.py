@@ -116,11 +116,11 @@ def measured_rate(
 
     On CUDA the step is captured and replayed, as in training.
     """
-    operations = TRAINING_PASSES * forward_flops(network, info.input_size) * recipe.batch_size
+    operations = TRAINING_PASSES * forward_flops(network, info.side) * recipe.batch_size
     network = place(network, device).train()
     # Without a loss that means anything, steps of some length would diverge.
     optimizer = torch.optim.SGD(network.parameters(), lr=0.0, momentum=recipe.momentum, fused=True)
-    images = torch.randn(recipe.batch_size, 3, info.input_size, info.input_size, device=device)
+    images = torch.randn(recipe.batch_size, 3, info.side, info.side, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
 
     def step() -> None:

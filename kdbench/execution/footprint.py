@@ -26,7 +26,7 @@ class Footprint:
     def cohort(self, runs: Iterable[Run]) -> int:
         """Images and labels, the teacher, each run's network in training, and what methods declare to keep."""
         runs = list(runs)
-        size = self._info.input_size
+        size = self._info.side
         data = (self._info.train_size + self._info.test_size) * (3 * size * size + torch.int64.itemsize)
         teachers = {run.teacher.architecture for run in runs if run.teacher}
         return data + sum(map(self.weights, teachers)) + sum(map(self._run, runs))
@@ -34,7 +34,7 @@ class Footprint:
     def _run(self, run: Run) -> int:
         key = run.student, run.recipe.batch_size
         if key not in self._trained:
-            self._trained[key] = training_bytes(self._build(run.student), *key[1:], self._info.input_size)
+            self._trained[key] = training_bytes(self._build(run.student), *key[1:], self._info.side)
         method, params = method_of(run, self._registry)
         with asking(method, "memory_bytes"):
             return self._trained[key] + method.memory_bytes(params, self._info.train_size)

@@ -96,7 +96,7 @@ def _can(run: Run, registry: Registry, dataset: Dataset) -> bool:
 
 
 def _steps(run: Run, registry: Registry, dataset: Dataset, images: int) -> bool:
-    side = dataset.info.input_size
+    side = dataset.info.side
     inputs, index = torch.randn(images, 3, side, side), torch.arange(images)
     batch = Batch(dataset.train.labels[:images].clone(), index=index, epoch=torch.ones(()))
     try:
@@ -115,7 +115,7 @@ def _untrained(run: Run, registry: Registry, dataset: Dataset) -> FrozenTeacher 
         return None
     architecture, info = registry.architecture(run.teacher.architecture), dataset.info
     network = architecture.build(info.num_classes).eval().requires_grad_(False)
-    return FrozenTeacher(network, architecture.shapes(info.num_classes, info.input_size), "", None)
+    return FrozenTeacher(network, architecture.shapes(info.num_classes, info.side), "", None)
 
 
 def _pre_stage(run: Run, registry: Registry, dataset: Dataset, teacher: FrozenTeacher | None) -> Method:

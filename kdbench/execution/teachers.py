@@ -66,7 +66,7 @@ class TeacherShelf:
             measured = metadata.get(f"top1 {info.name}")
             top1 = float(measured) if measured else None
         place(network, self._device).eval().requires_grad_(False)
-        return FrozenTeacher(network, architecture.shapes(info.num_classes, info.input_size), sha256, top1)
+        return FrozenTeacher(network, architecture.shapes(info.num_classes, info.side), sha256, top1)
 
     def pre_stage(self, run: Run) -> Method:
         """A trained pre-stage, frozen."""

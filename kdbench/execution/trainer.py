@@ -182,7 +182,7 @@ class _Recorder:
             cohort_size=self._size,
             peak_memory_bytes=peak_memory(self._trainer.options.device),
             deployed_parameters=sum(p.numel() for p in member.deployed.parameters()),
-            deployed_flops=forward_flops(member.deployed, self._trainer.dataset.info.input_size),
+            deployed_flops=forward_flops(member.deployed, self._trainer.dataset.info.side),
             training_parameters=sum(p.numel() for p in member.parameters),
         )
 

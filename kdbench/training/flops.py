@@ -46,5 +46,5 @@ class ForwardFlops:
             # On meta nothing is initialised, which takes most of the time.
             with torch.device("meta"):
                 model = network.build(self._info.num_classes)
-            self._counted[architecture] = forward_flops(model, self._info.input_size)
+            self._counted[architecture] = forward_flops(model, self._info.side)
         return self._counted[architecture]

@@ -79,7 +79,7 @@ class Member:
         self.run = run
         self.method_class, params = method_of(run, registry)
         architecture = registry.architecture(run.student)
-        shapes = architecture.shapes(dataset.info.num_classes, dataset.info.input_size)
+        shapes = architecture.shapes(dataset.info.num_classes, dataset.info.side)
         self.frozen = run.role == "pre_stage"
         if self.frozen:
             assert teacher is not None

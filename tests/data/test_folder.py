@@ -159,8 +159,8 @@ def test_annotated_image_that_is_missing_is_refused(tmp_path: Path) -> None:
     [
         (b"", "it has no encoded bytes"),
         (png_without_pixels(6), "it has no pixels"),
-        (b"not an image", "its 12 bytes are no JPEG, PNG, WEBP, BMP image"),
-        (png(np.zeros((6, 7), np.uint8)), "it is 7×6, and only square images are read"),
+        (b"not an image", "its 12 bytes are no JPEG, .*, GIF image"),
+        (png(np.zeros((6, 7), np.uint8)), "it is 7×6, where the first image is 6×6"),
         (png(np.zeros((8, 8), np.uint8)), "it is 8×8, where the first image is 6×6"),
         (png(TRAIN.images[0].numpy())[:-30], "it cannot be decoded"),
     ],
@@ -175,7 +175,7 @@ def test_a_file_that_is_far_too_long_is_not_read_whole(folder: Path, monkeypatch
     monkeypatch.setattr(module, "MAX_BYTES", 1000)
     monkeypatch.setattr("kdbench.data.decode.MAX_BYTES", 1000)
     (folder / "train/cat/12.png").write_bytes(bytes(5000))
-    refused(folder, "it has 1,001 encoded bytes, and more than 1,000 are not read")
+    refused(folder, "it has more than 1,000 encoded bytes, which are not read")
 
 
 def test_both_splits_and_an_image_in_each_class_are_needed(folder: Path, tmp_path: Path) -> None:

@@ -160,13 +160,13 @@ WIDE = png(np.zeros((6, 7), np.uint8))
         (None, "it has no encoded bytes"),
         ({"bytes": None, "path": "a.png"}, "it has no encoded bytes"),
         (b"", "it has no encoded bytes"),
-        (b"not an image", "its 12 bytes are no JPEG, PNG, WEBP, BMP image"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 6 6\n", "its 47 bytes are no JPEG, PNG, WEBP, BMP image"),
+        (b"not an image", "its 12 bytes are no JPEG, .*, GIF image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 6 6\n", "its 47 bytes are no JPEG, .*, GIF image"),
         (TRUNCATED, "it cannot be decoded: .*truncated"),
         (png(TRAIN.images[0].numpy())[:-30], "it cannot be decoded"),
-        (WIDE, "it is 7×6, and only square images are read"),
+        (WIDE, "it is 7×6, where the first image is 6×6"),
         (png(np.zeros((8, 8), np.uint8)), "it is 8×8, where the first image is 6×6"),
-        (png(np.zeros((1025, 1025), np.uint8)), "it is 1025×1025, and more than 1024 pixels are not read"),
+        (png(np.zeros((1025, 1025), np.uint8)), "it is 1025×1025, where the first image is 6×6"),
         (png(np.zeros((6, 6), np.uint16)), "its channels are not of 8 bits"),
     ],
 )
@@ -192,7 +192,7 @@ def test_decompression_bomb_is_refused_by_its_header(folder: Path) -> None:
     bomb[16:24] = (50_000).to_bytes(4, "big") * 2
     bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
     write_parquet(folder / "train.parquet", [*GOOD, bytes(bomb)], [0] * 4, names=NAMES)
-    refused(folder, "row 3: bad image: it has more than 1024 pixels a side")
+    refused(folder, "row 3: bad image: it has more than 89,478,485 pixels")
 
 
 @pytest.mark.parametrize("label", [-1, 5, 2**40])
