@@ -56,7 +56,8 @@ class Expansion:
         self._registry = registry
         self._imported = imported or {}
         for recipe in (grid.recipe, grid.teacher_recipe):
-            refuse_beyond_memory(recipe.augmentation, info.name, info.input_size)
+            if info.input_size:
+                refuse_beyond_memory(recipe.augmentation, info.name, info.input_size)
         teachers = {pair.teacher for table in grid.tables for pair in table.pairs}
         if idle := [architecture for architecture in self._imported if architecture not in teachers]:
             raise UserError(

@@ -33,7 +33,7 @@ class Batches:
         seed: int,
         device: torch.device,
     ):
-        refuse_beyond_memory(augmentation, dataset.info.name, dataset.info.input_size)
+        refuse_beyond_memory(augmentation, dataset.info.name, dataset.info.side)
         split = dataset.train.to(device)
         self._size = len(split.labels)
         self._batch_size = batch_size
