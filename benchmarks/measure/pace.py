@@ -15,11 +15,12 @@ import torch
 from kdbench.bench.report import measured_on
 from kdbench.bench.train_data import noise
 from kdbench.bench.train_loops import Setting
+from kdbench.data.batches import EVAL_BATCH, eval_batches
 from kdbench.plugins import load_plugins
 from kdbench.recipe import load_recipe
 from kdbench.store.progress import Progress
 from kdbench.training.cohort import Cohort
-from kdbench.training.evaluation import evaluate
+from kdbench.training.evaluation import tally
 from kdbench.training.numerics import numerics
 
 METHODS = ("student", "kd", "dskd")
@@ -62,11 +63,13 @@ def _paces(setting: Setting, methods: tuple[str, ...]) -> tuple[float, float]:
     held = {member.run.method: (member, Progress(run_id=member.run.id)) for member in members}
     teacher = frozen if any(member.needs.teacher for member in members) else None
     step = Cohort(held, teacher, setting.dataset, setting.device, lanes=0).pace(lambda: None)
-    test = setting.dataset.test.to(setting.device)
+    data = setting.dataset
+    test = data.test.to(setting.device)
     with numerics("bf16"):
         for _ in range(2):  # the second, for the first chooses algorithms
             began = time.perf_counter()
-            evaluate(members[0].deployed, setting.dataset, test, torch.bfloat16)
+            batches = eval_batches(test, data.mean, data.std, EVAL_BATCH, setting.device)
+            tally(members[0].deployed, batches, torch.bfloat16, setting.device).score()
     return step, len(members) * (time.perf_counter() - began)
 
 

@@ -77,7 +77,7 @@ class Bench:
         how = RECIPE.augmentation
         batches = Batches(self.dataset, augmentation=how, batch_size=BATCH, seed=0, device=self.device)
         batches.epoch(epoch)
-        images, labels, index = batches.gather(batches.drawn(step)[:, :most])
+        images, labels, index = batches.gather(tuple(part[:, :most] for part in batches.drawn(step)))
         return images, Batch(labels, index=index, epoch=torch.full((), float(epoch), device=self.device))
 
     def run(self, method: type[Method], pair: Pair, precision: Precision = "fp32") -> Run:

@@ -13,6 +13,7 @@ from kdbench.checks.bench import CPU, Bench
 from kdbench.checks.case import Case
 from kdbench.checks.findings import Exempt, Fault
 from kdbench.checks.trainee import Trainee
+from kdbench.data.batches import EVAL_BATCH, eval_batches
 from kdbench.inputs.places import describe, homes
 from kdbench.recipe import Precision
 from kdbench.training.diagnosis import diagnose, probe
@@ -55,7 +56,9 @@ def forward_on_gpu(case: Case, precision: Precision = "fp32", *, diagnosing: boo
     terms: dict[str, Tensor] = {}
     with mode:
         if not member.frozen:
-            tally(member.deployed, there.dataset, there.dataset.test.to(GPU), dtype)
+            data = there.dataset
+            batches = eval_batches(data.test, data.mean, data.std, EVAL_BATCH, GPU)
+            tally(member.deployed, batches, dtype, GPU)
         if diagnosing:
             diagnose(member, teacher, there.dataset, probe(there.dataset), GPU)
         for step in (0,) if member.needs.full_batches else (1, 0):

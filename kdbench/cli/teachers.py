@@ -138,12 +138,13 @@ def import_(
     The weights are found by their names and shapes, wherever in the file they stand and whatever precedes their names.
     """
     from kdbench.cli.values import registry_with
+    from kdbench.data.batches import EVAL_BATCH, eval_batches
     from kdbench.data.streamed import resident
     from kdbench.environment.device import resolve_device
     from kdbench.recipe import load_recipe
     from kdbench.store.weights import load_weights, save_weights
     from kdbench.store.zoo import read_zoo_checkpoint
-    from kdbench.training.evaluation import evaluate
+    from kdbench.training.evaluation import tally
     from kdbench.training.numerics import numerics
 
     registry = registry_with(plugin)
@@ -167,7 +168,8 @@ def import_(
         loaded = resident(source.load(data_dir))
         recipe = load_recipe("crd240")
         with numerics(recipe.precision):
-            top1, _ = evaluate(model.to(chosen), loaded, loaded.test.to(chosen), recipe.autocast)
+            batches = eval_batches(loaded.test, loaded.mean, loaded.std, EVAL_BATCH, chosen)
+            top1 = tally(model.to(chosen), batches, recipe.autocast, chosen).score().top1
         tell(f"{network.name} on {loaded.info.name}: {top1:.2f} % top-1")
         metadata[f"top1 {loaded.info.name}"] = repr(top1)
     digest = save_weights(tensors, target, network.name, num_classes, metadata)

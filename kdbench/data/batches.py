@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ from kdbench.data.dataset import Dataset
 from kdbench.data.known import Channels
 from kdbench.data.seeds import stream
 from kdbench.data.split import Split
+
+#: Images of an evaluation batch; fixed, so that a result does not depend on what else is trained.
+EVAL_BATCH = 500
 
 
 class Batches:
@@ -41,6 +45,7 @@ class Batches:
         self._augmentation = augmentation
         self._names = ("batches", dataset.info.name, seed)
         self._device = device
+        self._dataset = dataset
         self._labels = split.labels
         self._padded = zero_padded(split.images, augmentation.crop_padding)
         height, width = split.images.shape[1:3]
@@ -57,17 +62,17 @@ class Batches:
         top, left = torch.randint(positions, (2, self._size), generator=generator)
         self._drawn = torch.stack([order, top, left, flips]).to(self._device)
 
-    def drawn(self, step: int) -> Tensor:
+    def drawn(self, step: int) -> tuple[Tensor]:
         """What was drawn for batch `step`: index, top, left and flip, int64 [4, B]; a view on the device."""
         if self._drawn is None:
             raise RuntimeError("call Batches.epoch before asking for a batch")
         if not 0 <= step < self.steps:
             raise IndexError(f"batch {step} of an epoch of {self.steps}")
-        return self._drawn[:, step * self._batch_size : (step + 1) * self._batch_size]
+        return (self._drawn[:, step * self._batch_size : (step + 1) * self._batch_size],)
 
-    def gather(self, drawn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def gather(self, drawn: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
         """The batch of `drawn` [4, B]: see `batch`. Its shapes depend on B alone, so a CUDA graph can capture it."""
-        index, top, left, flip = drawn.unbind()
+        index, top, left, flip = drawn[0].unbind()
         images, labels = gather_batch(
             self._padded, self._labels, index, top, left, flip, self._offsets, self._scale, self._shift
         )
@@ -80,6 +85,14 @@ class Batches:
         positions in the split, int64 [B].
         """
         return self.gather(self.drawn(step))
+
+    def test(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The test images in order, without augmentation, and their labels."""
+        return eval_batches(self._test, self._dataset.mean, self._dataset.std, EVAL_BATCH, self._device)
+
+    @cached_property
+    def _test(self) -> Split:
+        return self._dataset.test.to(self._device)
 
 
 def gather_batch(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from kdbench.cells import Cell
-from kdbench.data.batches import eval_batches
+from kdbench.data.batches import EVAL_BATCH, eval_batches
 from kdbench.data.dataset import Dataset
 from kdbench.execution.teachers import TeacherShelf
 from kdbench.inputs.errors import UserError
@@ -20,7 +20,7 @@ from kdbench.report.results import CellResult, Summary
 from kdbench.run import Run
 from kdbench.store.store import Store
 from kdbench.store.weights import load_weights
-from kdbench.training.evaluation import EVAL_BATCH, forward
+from kdbench.training.evaluation import forward
 from kdbench.training.member import Member
 from kdbench.training.numerics import numerics
 

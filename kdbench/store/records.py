@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from kdbench.inputs.added_later import MARK, Growing
 from kdbench.inputs.errors import UserError
 from kdbench.run import Run
 
@@ -25,12 +26,13 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
-class Epoch(_Model):
+class Epoch(Growing, _Model):
     """One epoch: training losses are means over its samples, accuracy in per cent and test loss are of the whole test
     set.
 
-    A pre-stage trains no classifier of its own, so its accuracy and test loss are None. `diagnostics` are means of what
-    the method tells of single samples (`Method.diagnose`), over a fixed part of the training set.
+    A pre-stage trains no classifier of its own, so its accuracies and test loss are None, as `test_top5` is where there
+    are few classes (`training/evaluation.py`) and in old records. `diagnostics` are means of what the method tells of
+    single samples (`Method.diagnose`), over a fixed part of the training set.
     """
 
     epoch: int
@@ -39,6 +41,7 @@ class Epoch(_Model):
     terms: dict[str, float]
     test_top1: float | None
     test_loss: float | None
+    test_top5: float | None = Field(None, json_schema_extra=MARK)
     diagnostics: dict[str, float] = {}
 
 

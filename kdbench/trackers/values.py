@@ -10,7 +10,7 @@ from kdbench.store.records import Epoch
 
 def metrics(epoch: Epoch) -> dict[str, float]:
     """An epoch's numbers by name, those it does not have left out."""
-    found = {"lr": epoch.lr, "loss": epoch.loss, "test_top1": epoch.test_top1, "test_loss": epoch.test_loss}
+    found = {name: getattr(epoch, name) for name in ("lr", "loss", "test_top1", "test_top5", "test_loss")}
     found |= {f"terms/{name}": value for name, value in epoch.terms.items()}
     found |= {f"diagnostics/{name}": value for name, value in epoch.diagnostics.items()}
     return {name: value for name, value in found.items() if value is not None}

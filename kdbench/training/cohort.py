@@ -13,7 +13,6 @@ import torch
 
 from kdbench.data.batches import Batches
 from kdbench.data.dataset import Dataset
-from kdbench.data.split import Split
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.places import describe, exits_refused, homes
 from kdbench.method import Method
@@ -22,7 +21,7 @@ from kdbench.store.progress import Progress
 from kdbench.store.records import Epoch, Failure, Status
 from kdbench.training.concurrency import TIMED_STEPS, make_step
 from kdbench.training.diagnosis import diagnose, diagnoses, probe
-from kdbench.training.evaluation import evaluate
+from kdbench.training.evaluation import Score, evaluate
 from kdbench.training.member import FrozenTeacher, Member
 from kdbench.training.numerics import numerics
 from kdbench.training.step import Lockstep, Step
@@ -75,7 +74,6 @@ class Cohort:
         first = next(iter(members.values()))
         self._recipe: Recipe = first[0].run.recipe
         self._start = first[1].position
-        self._test: Split = dataset.test.to(device)
         self._batches = Batches(
             dataset,
             augmentation=self._recipe.augmentation,
@@ -139,27 +137,28 @@ class Cohort:
             fault = member.fault()
             if fault:
                 self._leave(member, progress, listener, "diverged", Failure(reason=fault, epoch=epoch))
-                continue
+        began = self._clock()
+        scores = self._evaluate(epoch, listener)
+        self._share("test_seconds", self._clock() - began)
+        for member, progress in list(self.members.values()):
             began = self._clock()
             try:
-                top1, loss = self._evaluate(member, listener)
                 diagnostics = self._diagnose(member)
-            except Interrupted:
-                self._stop(epoch, self._steps, listener)
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:
-                self._leave(member, progress, listener, "failed", failure_of(error, epoch, member.method_class))
+                self._fail(member, progress, listener, error, epoch)
                 continue
             progress.test_seconds += self._clock() - began
-            terms = member.end_epoch(self._samples)
+            terms, score = member.end_epoch(self._samples), scores.get(member.run.id)
             ended = Epoch(
                 epoch=epoch,
                 lr=member.run.recipe.lr_at(epoch),
                 loss=sum(weight * terms[name] for name, weight in member.weights.items()),
                 terms=terms,
-                test_top1=top1,
-                test_loss=loss,
+                test_top1=score and score.top1,
+                test_top5=score and score.top5,
+                test_loss=score and score.loss,
                 diagnostics=diagnostics,
             )
             progress.curve.append(ended)
@@ -171,16 +170,21 @@ class Cohort:
                 else:
                     listener.checkpoint(member, progress, due=False)
 
-    @exits_refused()
-    def _evaluate(self, member: Member, listener: Listener) -> tuple[float | None, float | None]:
-        if member.frozen:
-            return None, None
+    def _evaluate(self, epoch: int, listener: Listener) -> dict[str, Score]:
+        """Scores by run id, each test batch made once for all members. A member that raises leaves."""
+        models = {run_id: member.deployed for run_id, (member, _) in self.members.items() if not member.frozen}
 
         def go_on() -> None:
             if listener.stop_requested():
                 raise Interrupted
 
-        return evaluate(member.deployed, self._dataset, self._test, member.run.recipe.autocast, go_on)
+        try:
+            scores, faults = evaluate(models, self._batches.test(), self._recipe.autocast, self._device, go_on)
+        except Interrupted:
+            self._stop(epoch, self._steps, listener)
+        for run_id, error in faults.items():
+            self._fail(*self.members[run_id], listener, error, epoch)
+        return scores
 
     @exits_refused()
     def _diagnose(self, member: Member) -> dict[str, float]:
@@ -205,6 +209,9 @@ class Cohort:
         del self.members[member.run.id]
         self._step.drop(member)
 
+    def _fail(self, member: Member, progress: Progress, listener: Listener, error: Exception, epoch: int) -> None:
+        self._leave(member, progress, listener, "failed", failure_of(error, epoch, member.method_class))
+
     @contextlib.contextmanager
     def _writing(self, member: Member, progress: Progress, epoch: int, listener: Listener) -> Iterator[None]:
         """A state that cannot be stored fails its member alone; a disk or memory that is full is nobody's fault."""
@@ -213,7 +220,7 @@ class Cohort:
         except (UserError, OSError, torch.OutOfMemoryError):
             raise
         except Exception as error:
-            self._leave(member, progress, listener, "failed", failure_of(error, epoch, member.method_class))
+            self._fail(member, progress, listener, error, epoch)
 
     def _stop(self, epoch: int, step: int, listener: Listener) -> NoReturn:
         """Write every member as it stands after `step` batches of `epoch`; some may have been evaluated already."""

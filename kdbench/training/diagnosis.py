@@ -5,12 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kdbench.data.batches import eval_batches
+from kdbench.data.batches import EVAL_BATCH, eval_batches
 from kdbench.data.dataset import Dataset
 from kdbench.data.split import Split
 from kdbench.method import Batch, Method
 from kdbench.model import Outputs
-from kdbench.training.evaluation import EVAL_BATCH
 from kdbench.training.member import FrozenTeacher, Member, teacher_outputs
 
 

@@ -54,7 +54,7 @@ class Lockstep:
         for member in self.members:
             member.reseed(epoch, step)
 
-    def updates(self, drawn: Tensor, members: Sequence[Member]) -> list[Work]:
+    def updates(self, drawn: tuple[Tensor, ...], members: Sequence[Member]) -> list[Work]:
         """Makes the batch and the teacher's features; the update of each of `members`, to be called in any order.
 
         An update raises if it overwrites what all of them share; what is shared must then be made anew for the others.
@@ -102,7 +102,7 @@ class EagerStep:
             # All anew after a fault: who raised may have overwritten what the others share. A copy of what was drawn,
             # because the batch's index is a part of it.
             work.seek(epoch, step)
-            for update in work.updates(work.batches.drawn(step).clone(), left):
+            for update in work.updates(_copy(work.batches.drawn(step)), left):
                 found = attempt(left.pop(0), update)
                 faults += found
                 if found:
@@ -121,20 +121,22 @@ class GraphedStep:
     def __init__(self, work: Lockstep, lanes: Lanes):
         self._work = work
         self._lanes = lanes
-        self._graphs: dict[int, tuple[Tensor, Work]] = {}
+        #: By the shapes of what is drawn for a batch.
+        self._graphs: dict[tuple[torch.Size, ...], tuple[tuple[Tensor, ...], Work]] = {}
 
     def __call__(self, epoch: int, step: int) -> Faults:
         drawn = self._work.batches.drawn(step)
         faults: Faults = []
-        while drawn.shape[1] not in self._graphs and self._work.members:
+        while _shapes(drawn) not in self._graphs and self._work.members:
             self._work.seek(epoch, step)
-            found = self._capture(drawn.clone())
+            found = self._capture(_copy(drawn))
             for member, _ in found:
                 self.drop(member)
             faults += found
         if self._work.members:
-            static, replay = self._graphs[drawn.shape[1]]
-            static.copy_(drawn)
+            static, replay = self._graphs[_shapes(drawn)]
+            for part, value in zip(static, drawn, strict=True):
+                part.copy_(value)
             self._work.seek(epoch, step)
             replay()
         return faults
@@ -143,7 +145,7 @@ class GraphedStep:
         self._work.members.remove(member)
         self._graphs.clear()
 
-    def _capture(self, drawn: Tensor) -> Faults:
+    def _capture(self, drawn: tuple[Tensor, ...]) -> Faults:
         """Captures the step of batch `drawn`, which stays the graph's input; without capture, the members at fault."""
         members = list(self._work.members)
         before = [member.snapshot() for member in members]
@@ -155,7 +157,7 @@ class GraphedStep:
                 member.restore(state)
         if not faults:
             try:
-                self._graphs[drawn.shape[1]] = drawn, self._record(members, drawn)
+                self._graphs[_shapes(drawn)] = drawn, self._record(members, drawn)
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:
@@ -164,7 +166,7 @@ class GraphedStep:
                     raise RuntimeError("the step cannot be captured, though each member's alone can") from error
         return faults
 
-    def _warm_up(self, members: list[Member], drawn: Tensor) -> Faults:
+    def _warm_up(self, members: list[Member], drawn: tuple[Tensor, ...]) -> Faults:
         faults: Faults = []
 
         def guarded(member: Member, update: Work) -> None:
@@ -180,13 +182,13 @@ class GraphedStep:
                 break
         return faults
 
-    def _record(self, members: list[Member], drawn: Tensor) -> Work:
+    def _record(self, members: list[Member], drawn: tuple[Tensor, ...]) -> Work:
         def work() -> None:
             self._lanes.side_by_side(self._work.updates(drawn, members))
 
         return self._lanes.capture(work, [member.generator for member in members if member.generator is not None])
 
-    def _uncapturable(self, members: list[Member], drawn: Tensor) -> Faults:
+    def _uncapturable(self, members: list[Member], drawn: tuple[Tensor, ...]) -> Faults:
         faults: Faults = []
         for member in members:
             try:
@@ -196,6 +198,14 @@ class GraphedStep:
             except Exception as error:
                 faults.append((member, error))
         return faults
+
+
+def _copy(drawn: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(part.clone() for part in drawn)
+
+
+def _shapes(drawn: tuple[Tensor, ...]) -> tuple[torch.Size, ...]:
+    return tuple(part.shape for part in drawn)
 
 
 def attempt(member: Member, update: Work) -> Faults:

@@ -64,7 +64,7 @@ def drawn_crops(padding: int, flip: bool = True) -> torch.Tensor:
     epochs = []
     for epoch in range(3):
         batches.epoch(epoch)
-        epochs.append(batches.drawn(0))
+        epochs.append(batches.drawn(0)[0])
     return torch.cat(epochs, 1)
 
 

@@ -75,7 +75,7 @@ def test_order_crops_and_flips_change_with_epoch_seed_and_data_set() -> None:
     def drawn(epoch: int = 1, **options: Any) -> torch.Tensor:
         batches = make(200, 200, **options)
         batches.epoch(epoch)
-        return batches.drawn(0)
+        return batches.drawn(0)[0]
 
     first = drawn()
     assert torch.equal(first, drawn())
@@ -92,7 +92,7 @@ def test_the_plan_is_fixed() -> None:
     # Changes only when every old result is to be thrown away.
     batches = make(12, 12)
     batches.epoch(1)
-    index, top, left, flip = batches.drawn(0).tolist()
+    index, top, left, flip = batches.drawn(0)[0].tolist()
     assert index == [7, 6, 3, 0, 11, 5, 4, 10, 1, 8, 2, 9]
     assert top == [3, 0, 8, 6, 5, 2, 7, 4, 5, 3, 1, 0]
     assert left == [7, 7, 3, 6, 3, 8, 4, 0, 6, 0, 8, 8]
@@ -145,7 +145,7 @@ def test_eval_batches_are_torchvisions_in_order() -> None:
 def test_gathering_asks_the_device_for_nothing() -> None:
     # A value read back, or a shape that depends on values, cannot be traced on tensors that have none.
     batches = make(device=torch.device("meta"))
-    images, labels, index = batches.gather(torch.empty(4, 8, dtype=torch.int64, device="meta"))
+    images, labels, index = batches.gather((torch.empty(4, 8, dtype=torch.int64, device="meta"),))
     assert (images.shape, labels.shape, index.shape) == ((8, 3, 8, 8), (8,), (8,))
 
 
@@ -156,12 +156,12 @@ def test_cuda_draws_and_gathers_as_the_cpu_and_can_be_captured() -> None:
     for here, there in zip(whole_epoch(ours, 3), whole_epoch(theirs, 3), strict=True):
         assert torch.equal(here[2], there[2].cpu())
         torch.testing.assert_close(here[0], there[0].cpu(), rtol=0, atol=1e-6)
-    static = theirs.drawn(0).clone()
-    theirs.gather(static)
+    static = theirs.drawn(0)[0].clone()
+    theirs.gather((static,))
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        images, labels, _ = theirs.gather(static)
-    static.copy_(theirs.drawn(1))
+        images, labels, _ = theirs.gather((static,))
+    static.copy_(theirs.drawn(1)[0])
     graph.replay()
     expected = theirs.batch(1)
     assert torch.equal(images, expected[0])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kdbench.inputs.errors import UserError
-from kdbench.store.records import Epoch
+from kdbench.store.records import Epoch, dump_record
 from kdbench.store.store import Store
 from tests.training.support import runs, train
 
@@ -71,3 +71,14 @@ def test_a_record_under_another_name_is_refused(record, tmp_path):
     store.record_path(record.id).rename(store.record_path("f" * 16))
     with pytest.raises(UserError, match="it holds run"):
         store.record("f" * 16)
+
+
+def test_top5_is_there_where_it_was_measured_and_records_without_it_are_as_they_were(record):
+    def epoch(**more):
+        return Epoch(epoch=1, lr=0.1, loss=1.0, terms={}, test_top1=1.0, test_loss=1.0, **more)
+
+    def written(measured):
+        return json.loads(dump_record(record.model_copy(update={"curve": (measured,)})))["curve"][0]
+
+    assert written(epoch(test_top5=7.5))["test_top5"] == 7.5
+    assert "test_top5" not in written(epoch())

@@ -10,13 +10,12 @@ from kdbench.store.progress import Progress
 from kdbench.training import concurrency
 from kdbench.training.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
 from kdbench.training.concurrency import make_step
-from kdbench.training.evaluation import evaluate
+from kdbench.training.evaluation import tally
 from kdbench.training.lanes import CudaLanes, Lanes
 from kdbench.training.numerics import numerics
 from kdbench.training.step import EagerStep, GraphedStep, Lockstep, Step
 from tests.gpu import CPU, CUDA, DEVICES, needs_gpu
 from tests.training.lanes import FakeLanes
-from tests.training.support import noise_dataset
 from tests.training.test_step import METHODS, lockstep
 
 STUDENTS = METHODS[:4]
@@ -99,12 +98,14 @@ def test_a_checkpoint_goes_from_one_device_to_another(device, wrote, reads, tmp_
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_evaluation_is_that_of_a_cpu(device):
-    data, ours, theirs = noise_dataset(), lockstep("student", device=device), lockstep("student")
+    ours, theirs = lockstep("student", device=device), lockstep("student")
     with numerics("fp32"):
-        top1, loss = evaluate(ours.members[0].deployed, data, data.test.to(device), torch.float32)
-        expected, expected_loss = evaluate(theirs.members[0].deployed, data, data.test, torch.float32)
-    assert top1 == expected
-    assert loss == pytest.approx(expected_loss, rel=1e-4)
+        found, expected = (
+            tally(work.members[0].deployed, work.batches.test(), torch.float32, there).score()
+            for work, there in ((ours, device), (theirs, CPU))
+        )
+    assert found.top1 == expected.top1
+    assert found.loss == pytest.approx(expected.loss, rel=1e-4)
 
 
 @pytest.mark.parametrize("device", DEVICES)

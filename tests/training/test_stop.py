@@ -2,8 +2,8 @@
 
 import pytest
 
+from kdbench.data import batches
 from kdbench.store.store import Store
-from kdbench.training import evaluation
 from kdbench.training.checkpoint import read_progress
 from tests.training.support import outcome, runs, train, train_interrupted
 
@@ -12,7 +12,7 @@ GROUP = runs("student", "byot")
 
 @pytest.mark.parametrize("asked", range(1, 19))
 def test_stopped_anywhere_and_continued_gives_the_same_bits(tmp_path, tmp_path_factory, monkeypatch, asked):
-    monkeypatch.setattr(evaluation, "EVAL_BATCH", 4)
+    monkeypatch.setattr(batches, "EVAL_BATCH", 4)
     expected = train(tmp_path_factory.mktemp("unbroken"), GROUP)
     train_interrupted(tmp_path, GROUP, stop_after=asked)
     records = train(tmp_path, GROUP)
@@ -23,9 +23,9 @@ def test_stopped_anywhere_and_continued_gives_the_same_bits(tmp_path, tmp_path_f
     assert records.keys() <= expected.keys()
 
 
-def test_one_that_is_evaluated_and_one_that_is_not_stand_at_different_places(tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, "EVAL_BATCH", 4)
-    # Three training batches, three evaluation batches of the first member, one of the second.
-    train_interrupted(tmp_path, GROUP, stop_after=7)
+def test_a_stop_in_evaluation_leaves_all_members_at_the_end_of_the_epoch(tmp_path, monkeypatch):
+    monkeypatch.setattr(batches, "EVAL_BATCH", 4)
+    # Three training batches, then both members' first evaluation batch and one member's second.
+    train_interrupted(tmp_path, GROUP, stop_after=6)
     store = Store(tmp_path)
-    assert [read_progress(store.checkpoint_path(run.id), run.id).position for run in GROUP] == [(2, 0), (1, 3)]
+    assert [read_progress(store.checkpoint_path(run.id), run.id).position for run in GROUP] == [(1, 3), (1, 3)]
