@@ -137,6 +137,9 @@ class RayExecutor:
                     self._heed(job, message)
             except StopIteration:
                 over = True
+            except self._ray.exceptions.TaskCancelledError:
+                # By `stop`. Of a task that had just begun it is a RayTaskError as well.
+                lost = over = True
             except self._ray.exceptions.RayTaskError as error:
                 raise RuntimeError(f"on {machine.node.host}:\n{error}") from error
             except self._ray.exceptions.RayError:
