@@ -1,11 +1,12 @@
 """Data sets as uint8 tensors on the device. What is known of one without its images is known without PyTorch."""
 
+from kdbench.data.allow_empty import AllowEmpty
 from kdbench.data.augment import Augmentation
 from kdbench.data.cifar100 import Cifar100
 from kdbench.data.cluttered_digits import ClutteredDigits
 from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, make_dataset
 from kdbench.data.digits import Digits
-from kdbench.data.folder import Folder
+from kdbench.data.folder import Folder, ImageFolder
 from kdbench.data.holdout import Holdout
 from kdbench.data.lookup import resolve_dataset
 from kdbench.data.parquet import Parquet
@@ -13,7 +14,16 @@ from kdbench.data.split import Split
 from kdbench.data.streamed import ImageSplit, StreamedDataset, make_streamed_dataset
 
 #: The data sets that come with kdbench.
-BUILTIN_SOURCES: tuple[DatasetSource, ...] = (Digits(), ClutteredDigits(), Cifar100(), Folder(), Parquet(), Holdout())
+BUILTIN_SOURCES: tuple[DatasetSource, ...] = (
+    Digits(),
+    ClutteredDigits(),
+    Cifar100(),
+    Folder(),
+    ImageFolder(),
+    Parquet(),
+    Holdout(),
+    AllowEmpty(),
+)
 
 __all__ = [
     "BUILTIN_SOURCES",

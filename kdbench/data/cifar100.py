@@ -12,7 +12,7 @@ from kdbench.data.cifar100_files import Unreadable, contents, from_binary, from_
 from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, data_root, make_dataset
 from kdbench.data.download import NotDownloaded, download
 from kdbench.data.known import CIFAR100, Known
-from kdbench.data.parquet import read_parquet
+from kdbench.data.parquet import find_parquet
 from kdbench.data.resemblance import unlike
 from kdbench.data.split import Split, content_checksum
 from kdbench.inputs.errors import UserError
@@ -156,5 +156,4 @@ def _read(
 
 
 def _parquet(place: Path) -> tuple[Split, Split]:
-    found = read_parquet(place, f"parquet:{place}")
-    return found.train, found.test
+    return find_parquet(place, f"parquet:{place}").decoded()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+from kdbench.inputs.errors import UserError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -27,13 +29,22 @@ class OtherSize(ValueError):
     """A sound image that is not as large as it must be."""
 
 
-def image_side(data: bytes) -> int:
-    """Height and width of a square image in pixels, from its header alone. Raises `ValueError` as `decode_rgb` does."""
+def bad_image(where: object, reason: ValueError) -> UserError:
+    """What to say of an image that cannot be decoded; `where` it lies."""
+    return UserError(f"{where}: bad image: {reason}; mend it or leave it out.")
+
+
+def square_side(data: bytes) -> int:
+    """Height and width of a square image in pixels, from its header alone.
+
+    Raises `OtherSize` for an image that is not square or too large to be kept in memory, `ValueError` as `decode_rgb`.
+    """
     with _opened(data) as image:
-        if image.width != image.height:
-            raise ValueError(f"it is {image.width}×{image.height}, and only square images are read")
-        if image.width > MAX_SIDE:
-            raise ValueError(f"it is {image.width}×{image.height}, and more than {MAX_SIDE} pixels are not read")
+        if image.width != image.height or image.width > MAX_SIDE:
+            raise OtherSize(
+                f"it is {image.width}×{image.height}, and only square images of at most {MAX_SIDE} pixels a side are "
+                "kept in memory"
+            )
         return image.width
 
 

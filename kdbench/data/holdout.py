@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kdbench.data.around import AroundSource
 from kdbench.data.dataset import DatasetInfo, DatasetSource, make_dataset
 from kdbench.data.remember import State, reader, remember, remembered
 from kdbench.data.split import Split
@@ -15,7 +16,7 @@ from kdbench.inputs.errors import UserError
 
 
 @dataclass(frozen=True)
-class Holdout(DatasetSource):
+class Holdout(AroundSource):
     """What parameters and epochs are chosen on, so that the test set has no part in the choice.
 
     The same images are held out every time, as many of each class as its share. Normalisation stays the data set's own.
@@ -73,9 +74,6 @@ class Holdout(DatasetSource):
     def available(self, data_dir: Path | None) -> bool:
         return self._source.available(data_dir)
 
-    def with_argument(self, argument: str) -> Holdout:
-        raise self._no_source()
-
     def _held_out(self, info: DatasetInfo) -> DatasetInfo:
         held = info.train_size // 10
         if not held:
@@ -89,10 +87,10 @@ class Holdout(DatasetSource):
     @property
     def _source(self) -> DatasetSource:
         if self.source is None:
-            raise self._no_source()
+            raise self.no_source()
         return self.source
 
-    def _no_source(self) -> UserError:
+    def no_source(self) -> UserError:
         return UserError(f"data set '{self.name}' holds out images of another data set; write {self.name}:NAME.")
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kdbench.data.dataset import Dataset, make_dataset
-from kdbench.data.local import LocalFolder, check_size, empty_split
+from kdbench.data.dataset import Dataset, DatasetInfo, make_dataset, told_apart
+from kdbench.data.local import RememberedFolder, check_size, empty_split
 from kdbench.data.parquet_files import find_files
+from kdbench.data.parquet_split import MANY_ROWS, ParquetSplit, parquet_checksum
 from kdbench.data.shard import NoLabels, Shard, open_shard
 from kdbench.data.split import Split
+from kdbench.data.streamed import StreamedDataset, make_streamed_dataset
 from kdbench.inputs.errors import UserError
 
 
 @dataclass(frozen=True)
-class Parquet(LocalFolder):
+class Parquet(RememberedFolder):
     """The files `train*.parquet` and `test*.parquet` (or `validation*`, `valid*`, `val*`) of a folder, of its subfolder
     `data` or of its only configuration, or the files in folders of these names.
 
@@ -25,34 +27,63 @@ class Parquet(LocalFolder):
 
     name: str = "parquet"
 
-    def files(self) -> list[Path]:
+    def files(self) -> list[str]:
         found = find_files(self.given, self.name)
-        return [*found.train, *(path for paths in found.held_out.values() for path in paths)]
+        return [str(path) for paths in (found.train, *found.held_out.values()) for path in paths]
 
     def read(self) -> Dataset:
-        found = read_parquet(self.given, self.name)
-        return make_dataset(self.label, found.classes, found.train, found.test, own=True, notes=found.notes)
+        found = find_parquet(self.given, self.name)
+        return make_dataset(self.label, found.classes, *found.decoded(), own=True, notes=found.notes)
+
+    def listed(self) -> StreamedDataset:
+        found = find_parquet(self.given, self.name)
+        train, test = found.splits()
+        checksum, classes = parquet_checksum(train, test), found.classes
+        info = DatasetInfo(told_apart(self.label, checksum), len(classes), None, len(train), len(test), checksum)
+        notes = [*found.notes]
+        if (rows := max(train.most_rows, test.most_rows)) > MANY_ROWS:
+            notes.append(
+                f"row groups have up to {rows:,} rows, and one image takes the reading of its group: write the files "
+                "with row_group_size=100 if reading is slow"
+            )
+        return make_streamed_dataset(info, classes, train, test, notes=notes)
 
 
 @dataclass(frozen=True)
-class Read:
-    """What a folder of parquet files holds."""
+class Found:
+    """What a folder of parquet files holds, below `place`."""
 
+    place: Path
     classes: tuple[str, ...]
-    train: Split
-    test: Split
+    train: list[Shard]
+    test: list[Shard]
     notes: tuple[str, ...]
 
+    def decoded(self) -> tuple[Split, Split]:
+        """Both splits in memory. Raises `NotInMemory` for images that are not square and of one size."""
+        side = self.train[0].first_side()
+        return _load(self.train, len(self.classes), side), _load(self.test, len(self.classes), side)
 
-def read_parquet(folder: Path, spec: str) -> Read:
-    """Both splits of a folder; `spec` is what the user called it. Raises `UserError` for whatever cannot be read."""
+    def splits(self) -> tuple[ParquetSplit, ParquetSplit]:
+        """Both splits listed."""
+        return self._listed(self.train), self._listed(self.test)
+
+    def _listed(self, shards: list[Shard]) -> ParquetSplit:
+        import torch
+
+        labels = torch.cat([torch.from_numpy(shard.all_labels(len(self.classes))) for shard in shards])
+        # Names of classes are not needed with every file, in every worker process.
+        return ParquetSplit(self.place, tuple(replace(shard, names=None) for shard in shards), labels)
+
+
+def find_parquet(folder: Path, spec: str) -> Found:
+    """What a folder holds; `spec` is what the user called it. Raises `UserError` for whatever cannot be read."""
     files = find_files(folder, spec)
     train = _shards(files.train)
     held_out, test, unlabelled = _labelled(files.held_out)
-    classes, side = _class_names(train, test), train[0].first_side()
     of_test = files.held_out[held_out]
     notes = [f"read from {files.place}: {_named(files.train)} for training, {_named(of_test)} for testing", *unlabelled]
-    return Read(classes, _load(train, len(classes), side), _load(test, len(classes), side), tuple(notes))
+    return Found(files.place, _class_names(train, test), train, test, tuple(notes))
 
 
 def _labelled(held_out: dict[str, list[Path]]) -> tuple[str, list[Shard], list[str]]:

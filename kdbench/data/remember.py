@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from pydantic import TypeAdapter
 
@@ -20,7 +19,7 @@ from kdbench.store import kept
 
 NAME = "datasets.json"
 #: Changes when the same files are read otherwise.
-READING = 1
+READING = 2
 #: How many are remembered, the latest ones.
 MOST = 256
 #: Seconds after which a file's times can be trusted to change when it is written again.
@@ -39,7 +38,7 @@ class State:
     settled: bool
 
 
-def state_of(kind: str, paths: Iterable[Path]) -> State:
+def state_of(kind: str, paths: Iterable[str]) -> State:
     """The state of files that a source of that kind reads: place, size, times and number, and what reads them.
 
     Raises `OSError` for a file that is not there.
@@ -49,7 +48,7 @@ def state_of(kind: str, paths: Iterable[Path]) -> State:
     for path in paths:
         found = os.stat(path)  # noqa: PTH116  (there may be a hundred thousand)
         # Who writes into a file may set its times back, but not the time of its change.
-        told = (str(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+        told = (path, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
         digest.update(repr(told).encode(errors="surrogateescape"))
         latest = max(latest, found.st_ctime)
     return State(digest.hexdigest(), latest < time.time() - SETTLED)

@@ -6,13 +6,18 @@ Rows are counted from 0 in messages.
 from __future__ import annotations
 
 import json
+import os
+from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdbench.data.decode import decode, image_side
+from kdbench.data.decode import decode, square_side
+from kdbench.data.local import refused
 from kdbench.inputs.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,10 +36,12 @@ class NoLabels(UserError):
 
 @dataclass(frozen=True)
 class Shard:
-    """One file, and the names of its two columns."""
+    """One file of `size` bytes: its rows, the row behind each of its row groups, and the names of its two columns."""
 
     path: Path
+    size: int
     rows: int
+    ends: tuple[int, ...]
     image: str
     label: str
     names: tuple[str, ...] | None
@@ -59,33 +66,52 @@ class Shard:
         for batch in self.column_batches([self.label]):
             yield self._labels(batch, empty)
 
+    def read_image(self, row: int) -> bytes:
+        """The encoded image of a row. Raises `UserError` where the file is not what it was."""
+        found = _state(self.path)
+        if found.st_size != self.size:
+            raise UserError(
+                f"{self.path} has {found.st_size:,} bytes, and had {self.size:,} when it was listed; run again."
+            )
+        group = bisect_right(self.ends, row)
+        part, place = divmod(row - (0, *self.ends)[group], self.chunk)
+        return _part(self, found.st_mtime_ns, group, part)[place].as_py() or b""
+
     def first_side(self) -> int:
         """Height and width of the first image, from its header."""
-        batch = next(self.column_batches([f"{self.image}.bytes"]))
-        data = batch.column(self.image).field("bytes")[0].as_py()
         try:
-            return image_side(data or b"")
+            return square_side(self.read_image(0))
         except ValueError as error:
-            raise self._bad_image(0, str(error)) from error
+            raise refused(self.where(0), error) from error
+
+    def all_labels(self, num_classes: int) -> NDArray[np.int64]:
+        """Labels [rows], which must be within the classes."""
+        import numpy as np
+
+        return self._checked(np.concatenate([*self.label_chunks()]).astype(np.int64), 0, num_classes)
 
     def load_into(self, images: NDArray[np.uint8], labels: NDArray[np.int64], num_classes: int) -> None:
         """Fill `images` [rows, side, side, 3] and `labels` [rows]."""
-        import numpy as np
-
         start = 0
         for batch in self.column_batches([f"{self.image}.bytes", self.label]):
-            chunk = self._labels(batch)
-            for row in np.flatnonzero((chunk < 0) | (chunk >= num_classes))[:1]:
-                wrong = f"label {chunk[row]} is not within 0..{num_classes - 1}"
-                raise UserError(f"{self.path}, row {start + row}: {wrong}; mend it or leave the row out.")
+            chunk = self._checked(self._labels(batch), start, num_classes)
             labels[start : start + len(chunk)] = chunk
             # Threads do not pay here: measured at 32×32 and 64×64, most of a small image's time is Python's.
             for row, data in enumerate(batch.column(self.image).field("bytes"), start):
                 try:
                     images[row] = decode(data.as_py() or b"", images.shape[1])
                 except ValueError as error:
-                    raise self._bad_image(row, str(error)) from error
+                    raise refused(self.where(row), error) from error
             start += len(chunk)
+
+    def _checked(self, labels: NDArray[Any], start: int, num_classes: int) -> NDArray[Any]:
+        """Labels of the rows from `start`, which must be within the classes."""
+        import numpy as np
+
+        for row in np.flatnonzero((labels < 0) | (labels >= num_classes))[:1]:
+            wrong = f"label {labels[row]} is not within 0..{num_classes - 1}"
+            raise UserError(f"{self.where(start + row)}: {wrong}; mend it or leave the row out.")
+        return labels
 
     def _labels(self, batch: Any, empty: int | None = None) -> NDArray[Any]:
         column = batch.column(self.label)
@@ -96,8 +122,26 @@ class Shard:
         labels: NDArray[Any] = column.to_numpy(zero_copy_only=False)
         return labels
 
-    def _bad_image(self, row: int, reason: str) -> UserError:
-        return UserError(f"{self.path}, row {row}: bad image: {reason}; mend the row or leave it out.")
+    def where(self, row: int) -> str:
+        """How messages call a row."""
+        return f"{self.path}, row {row}"
+
+
+def _state(path: Path) -> os.stat_result:
+    with _readable(path):
+        return path.stat()
+
+
+# Of the part that was read last, images are taken in order; which worker process read it does not matter.
+@lru_cache(maxsize=1)
+def _part(shard: Shard, written: int, group: int, part: int) -> list[Any]:
+    """Encoded images of a row group, `part` in parts of `shard.chunk` rows, of a file written at that time."""
+    import pyarrow.parquet as pq
+
+    with _readable(shard.path), pq.ParquetFile(shard.path) as file:
+        batches = file.iter_batches(shard.chunk, row_groups=[group], columns=[f"{shard.image}.bytes"])
+        values = chain.from_iterable(batch.column(shard.image).field("bytes") for batch in batches)
+        return list(islice(values, part * shard.chunk, (part + 1) * shard.chunk))
 
 
 def open_shard(path: Path) -> Shard:
@@ -106,7 +150,8 @@ def open_shard(path: Path) -> Shard:
     import pyarrow.parquet as pq
 
     with _readable(path), pq.ParquetFile(path) as file:
-        schema, rows = file.schema_arrow, file.metadata.num_rows
+        schema, rows, size = file.schema_arrow, file.metadata.num_rows, path.stat().st_size
+        ends = tuple(accumulate(file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)))
         largest = _largest_column(file.metadata)
     if largest > MAX_GROUP_BYTES:
         raise UserError(
@@ -123,7 +168,7 @@ def open_shard(path: Path) -> Shard:
         raise UserError(f"{path}: column '{label}' is {schema.field(label).type}, but must be an integer; convert it.")
     # A dictionary can repeat its largest value, which may be all that a column holds, in every row.
     chunk = max(1, min(CHUNK, CHUNK_BYTES // max(largest, 1)))
-    return Shard(path, rows, image, label, _names(path, schema.metadata or {}, label), chunk)
+    return Shard(path, size, rows, ends, image, label, _names(path, schema.metadata or {}, label), chunk)
 
 
 def _largest_column(metadata: Any) -> int:

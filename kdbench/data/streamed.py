@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kdbench.data.dataset import Dataset, DatasetInfo, check_classes, check_labels, empty_classes
+from kdbench.data.decode import bad_image, decode_rgb
 from kdbench.data.known import Channels
 from kdbench.inputs.errors import UserError
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
 
 #: Mean and std of ImageNet's training images, which the field normalises images of any size with.
@@ -36,29 +38,36 @@ class ImageSplit(ABC):
 
     @abstractmethod
     def name(self, index: int) -> str:
-        """What messages call the image: its path below the data set's folder, or its file and row."""
+        """What the image is called in its data set, such as its path below the data set's folder."""
+
+    def where(self, index: int) -> str:
+        """Where the image lies, for messages; its name, unless overridden."""
+        return self.name(index)
+
+    def decode(self, index: int) -> Image:
+        """The image in Pillow's mode RGB. Raises `UserError`, which names it, if it cannot be read or decoded."""
+        try:
+            return decode_rgb(self.read(index))
+        except ValueError as error:
+            raise bad_image(self.where(index), error) from error
 
 
-@dataclass(frozen=True)
 class Part(ImageSplit):
     """Some images of another split: those at `positions`, int64 [N], in that order."""
 
-    whole: ImageSplit
-    positions: Tensor
-
-    @property
-    def labels(self) -> Tensor:  # type: ignore[override]
-        """Labels, int64 [N]."""
-        return self.whole.labels[self.positions]
-
-    def __len__(self) -> int:
-        return len(self.positions)
+    def __init__(self, whole: ImageSplit, positions: Tensor):
+        self.labels = whole.labels[positions]
+        self._whole = whole
+        self._positions = positions
 
     def read(self, index: int) -> bytes:
-        return self.whole.read(int(self.positions[index]))
+        return self._whole.read(int(self._positions[index]))
 
     def name(self, index: int) -> str:
-        return self.whole.name(int(self.positions[index]))
+        return self._whole.name(int(self._positions[index]))
+
+    def where(self, index: int) -> str:
+        return self._whole.where(int(self._positions[index]))
 
 
 @dataclass(frozen=True)

@@ -80,3 +80,22 @@ def write_parquet(
 def write_split(path: Path, split: Split, **options: Any) -> None:
     """A split as lossless PNGs."""
     write_parquet(path, [png(image.numpy()) for image in split.images], split.labels.tolist(), **options)
+
+
+def jpeg(width: int, height: int, seed: int = 0, **options: Any) -> bytes:
+    """A smooth JPEG of that size, another one for each seed."""
+    corners = np.random.default_rng(seed).integers(256, size=(2, 2, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(corners).resize((width, height)).save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+def write_jpegs(folder: Path, classes: tuple[str, ...] = ("ant", "bee", "cat"), train: int = 4, test: int = 2) -> Path:
+    """JPEGs of different sizes in folders of their classes, `train` and `test` of each; the folder."""
+    for split, count in (("train", train), ("val", test)):
+        for label, name in enumerate(classes):
+            place = folder / split / name
+            place.mkdir(parents=True)
+            for number in range(count):
+                (place / f"{number}.jpg").write_bytes(jpeg(20 + 3 * label + number, 30 - number, 10 * label + number))
+    return folder

@@ -19,7 +19,16 @@ CLASSES = tuple("abcde")
 
 
 def test_builtin_sources_are_found_by_name() -> None:
-    assert sorted(SOURCES) == ["cifar100", "cluttered_digits", "digits", "folder", "holdout", "parquet"]
+    assert sorted(SOURCES) == [
+        "allow_empty",
+        "cifar100",
+        "cluttered_digits",
+        "digits",
+        "folder",
+        "holdout",
+        "imagefolder",
+        "parquet",
+    ]
     assert resolve_dataset("digits", SOURCES) is SOURCES["digits"]
     assert resolve_dataset("CIFAR100", SOURCES) is SOURCES["cifar100"]
 
