@@ -73,7 +73,7 @@ def describe_dataset(name: str, registry: Registry) -> dict[str, Any]:
             "classes": info.num_classes,
             "training_images": info.train_size,
             "test_images": info.test_size,
-            "pixels": info.input_size,
+            "pixels": info.input_size or "any",
         }
     # A kind of data set, such as a folder's, of which nothing is known without the folder.
     except UserError as error:

@@ -4,10 +4,12 @@ from kdbench.data.allow_empty import AllowEmpty
 from kdbench.data.augment import Augmentation
 from kdbench.data.cifar100 import Cifar100
 from kdbench.data.cluttered_digits import ClutteredDigits
+from kdbench.data.cub200 import Cub200
 from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource, make_dataset
 from kdbench.data.digits import Digits
 from kdbench.data.folder import Folder, ImageFolder
 from kdbench.data.holdout import Holdout
+from kdbench.data.imagenet import ImageNet
 from kdbench.data.lookup import resolve_dataset
 from kdbench.data.parquet import Parquet
 from kdbench.data.split import Split
@@ -18,6 +20,8 @@ BUILTIN_SOURCES: tuple[DatasetSource, ...] = (
     Digits(),
     ClutteredDigits(),
     Cifar100(),
+    ImageNet(),
+    Cub200(),
     Folder(),
     ImageFolder(),
     Parquet(),

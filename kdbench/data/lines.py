@@ -14,7 +14,7 @@ def read_lines(path: Path) -> list[str]:
     """The lines of a text in UTF-8. Raises `UserError` for a file that is missing, far too long, or no such text."""
     try:
         if not path.is_file():
-            raise UserError(f"{path} is no file; mend it or take it away.")
+            raise UserError(f"{path} is no file; put it there anew.")
         with path.open("rb") as file:
             content = file.read(MAX_LINES_BYTES + 1)
         if len(content) > MAX_LINES_BYTES:

@@ -23,10 +23,12 @@ def test_builtin_sources_are_found_by_name() -> None:
         "allow_empty",
         "cifar100",
         "cluttered_digits",
+        "cub200",
         "digits",
         "folder",
         "holdout",
         "imagefolder",
+        "imagenet",
         "parquet",
     ]
     assert resolve_dataset("digits", SOURCES) is SOURCES["digits"]
