@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn
 
 from kdbench.cells import title
 from kdbench.cli.remaining import Remaining
@@ -22,10 +22,12 @@ from kdbench.store.store import Store
 
 #: On anything but a terminal a run reports an epoch at most this often, in seconds.
 PLAIN_SECONDS = 30.0
+#: Lines for runs in training: each is drawn several times a second, and once for every line that is printed.
+MOST_ROWS = 16
 
 
 class LiveProgress:
-    """An observer: one bar for all epochs of the runs, one line for each run in training.
+    """An observer: one bar for all epochs of the runs, one line for each run in training that finds room.
 
     Epochs that a resumed run has behind it, or that a failed one never reaches, count when that is known.
     """
@@ -41,8 +43,11 @@ class LiveProgress:
             console=console,
         )
         self._remaining = remaining
-        self._total = self._progress.add_task("all epochs", total=epochs, accuracy="")
-        self._tasks: dict[str, TaskID] = {}
+        self._total = self._add("all epochs", epochs)
+        self._total.fields["accuracy"] = _WhenDrawn(lambda: remaining.said() or "")
+        self._rows: dict[str, Task] = {}
+        #: Epochs that are behind all runs, and behind each that is in training.
+        self._behind = 0
         self._reached: dict[str, int] = {}
 
     def __enter__(self) -> LiveProgress:
@@ -57,29 +62,53 @@ class LiveProgress:
     @hookimpl
     def kdbench_run_started(self, run: Run) -> None:
         self._remaining.run_started(run)
-        self._tasks[run.id] = self._progress.add_task(title(run, self._registry), total=run.recipe.epochs, accuracy="")
+        self._row(run)
 
     @hookimpl
     def kdbench_epoch_ended(self, run: Run, epoch: Epoch) -> None:
-        accuracy = f"{epoch.test_top1:.2f} %" if epoch.test_top1 is not None else f"loss {epoch.loss:.3f}"
-        self._progress.update(self._tasks[run.id], completed=epoch.epoch, accuracy=accuracy)
+        if row := self._row(run):
+            row.completed = epoch.epoch
+            row.fields["accuracy"] = (
+                f"{epoch.test_top1:.2f} %" if epoch.test_top1 is not None else f"loss {epoch.loss:.3f}"
+            )
         self._remaining.epoch_ended(run, epoch.epoch)
         self._reach(run, epoch.epoch)
 
     @hookimpl
     def kdbench_run_ended(self, run: Run, record: Record) -> None:
-        task = self._tasks.pop(run.id, None)
-        if task is not None:
-            self._progress.remove_task(task)
+        if row := self._rows.pop(run.id, None):
+            self._progress.remove_task(row.id)
         self._remaining.run_ended(run)
         self._reach(run, run.recipe.epochs)
+        del self._reached[run.id]
         self._console.print(_with_remaining(ending(title(run, self._registry), record), self._remaining))
+
+    def _add(self, name: str, epochs: int) -> Task:
+        """A bar, which is drawn several times a second and may be told of thousands of epochs in between."""
+        self._progress.add_task(name, total=epochs, accuracy="")
+        return self._progress.tasks[-1]
+
+    def _row(self, run: Run) -> Task | None:
+        """The line of a run in training; None where there are as many as are shown."""
+        if run.id not in self._rows and len(self._rows) < MOST_ROWS:
+            self._rows[run.id] = self._add(title(run, self._registry), run.recipe.epochs)
+        return self._rows.get(run.id)
 
     def _reach(self, run: Run, epoch: int) -> None:
         """Move the bar of all epochs by what is new of a run's."""
+        self._behind += epoch - self._reached.get(run.id, 0)
         self._reached[run.id] = epoch
-        said = self._remaining.said() or ""
-        self._progress.update(self._total, completed=sum(self._reached.values()), accuracy=said)
+        self._total.completed = self._behind
+
+
+class _WhenDrawn:
+    """A text that is made whenever it is drawn."""
+
+    def __init__(self, make: Callable[[], str]):
+        self._make = make
+
+    def __str__(self) -> str:
+        return self._make()
 
 
 class PlainProgress:

@@ -21,6 +21,9 @@ class Remaining:
     def __init__(self, work: Mapping[str, float], epochs: Mapping[str, int], clock: Callable[[], float] | None = None):
         self._work = work
         self._left = {run_id: epochs[run_id] for run_id in work}
+        #: Epochs and operations of all of it, which thousands of runs change one by one.
+        self._epochs = sum(self._left.values())
+        self._operations = sum(epochs * work[run_id] for run_id, epochs in self._left.items())
         self._clock = clock or time.monotonic
         self._began: float | None = None
         self._done = 0.0
@@ -33,19 +36,24 @@ class Remaining:
     def epoch_ended(self, run: Run, epoch: int) -> None:
         """One more epoch is done; those before the first that is seen were done by another command."""
         if run.id in self._left:
-            self._left[run.id] = run.recipe.epochs - epoch
+            self._leave(run.id, run.recipe.epochs - epoch)
             self._done += self._work[run.id]
 
     def run_ended(self, run: Run) -> None:
         """Nothing is left of a run, however it ended."""
-        self._left[run.id] = 0
+        if run.id in self._left:
+            self._leave(run.id, 0)
+
+    def _leave(self, run_id: str, epochs: int) -> None:
+        self._epochs += epochs - self._left[run_id]
+        self._operations += (epochs - self._left[run_id]) * self._work[run_id]
+        self._left[run_id] = epochs
 
     def said(self) -> str | None:
         """What is left, in words; None where nothing is, or nothing was measured."""
-        left = sum(epochs * self._work[run_id] for run_id, epochs in self._left.items() if epochs)
-        if self._began is None or not self._done or not left:
+        if self._began is None or not self._done or not self._epochs:
             return None
-        seconds = (self._clock() - self._began) * left / self._done
+        seconds = (self._clock() - self._began) * self._operations / self._done
         if seconds > 1.1 * self._said:
             return f"over {duration(_rounded(self._said))} left"
         self._said = min(self._said, seconds)

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol
 
 from kdbench.execution.jobs import Job
-from kdbench.store.records import Record
+from kdbench.store.records import Record, Status
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A job that is over, with the records of its runs that ended.
+    """A job that is over, and how those of its runs ended that did, by run id.
 
     `lost` where what trained it is gone: the others go on from their last checkpoints. After a stop they do so when the
     command is given again.
     """
 
     job: Job
-    records: Sequence[Record] = ()
+    how: Mapping[str, Status] = field(default_factory=dict)
     lost: bool = False
+
+    @classmethod
+    def of(cls, job: Job, records: Iterable[Record]) -> Ended:
+        """A job with these records."""
+        return cls(job, {record.id: record.status for record in records})
 
 
 class Executor(Protocol):
@@ -41,7 +46,7 @@ class Executor(Protocol):
         """Hear of the jobs to come, in the order in which they are wanted."""
 
     def has_room(self, job: Job) -> bool:
-        """Whether the job could begin now, beside those that are in training."""
+        """Whether the job could begin now, beside those that are in training; as any of its role and threads."""
 
     def begin(self, job: Job) -> None:
         """Train a job for which there is room; its end is heard of."""

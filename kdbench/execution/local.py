@@ -73,7 +73,7 @@ class LocalExecutor:
     def begin(self, job: Job) -> None:
         """See `Executor`; returns when the job has ended where it is trained in this process."""
         if self._here(job):
-            self._ended.append(Ended(job, self._train(job)))
+            self._ended.append(Ended.of(job, self._train(job)))
             return
         place = self._free_place(job)
         assert place is not None
@@ -86,7 +86,7 @@ class LocalExecutor:
         self._ended.clear()
         for job, records in self._pool.hear() if self._at else ():
             del self._at[job]
-            yield Ended(job, records)
+            yield Ended.of(job, records)
 
     def stop(self) -> None:
         """See `Executor`; what is trained in this process asks for itself."""

@@ -134,7 +134,7 @@ class _Execution:
             if summary.interrupted:
                 return summary
             left = self._left(self._all)
-            holders = sorted({owner for run in left if (owner := self._claims.owner(run.id))})
+            holders = sorted({*self._claims.owners(run.id for run in left).values()})
             if not holders:
                 skipped = [why for run in left if (why := self._lacks(run))]
                 if len(skipped) == len(left):
@@ -155,7 +155,9 @@ class _Execution:
     def _pass(self) -> int:
         """Train once whatever is left and free and comes to rest on results meanwhile; how many runs ended."""
         before = len(self._summary.records)
-        waiting = self._jobs_of([run for run in self._left(self._all) if self._claims.owner(run.id) is None])
+        left = self._left(self._all)
+        held = self._claims.owners(run.id for run in left)
+        waiting = self._jobs_of([run for run in left if run.id not in held])
         self._executor.expect(tuple(waiting))
         needs = {job: frozenset(needed.id for run in job.runs for needed in needed_by(run)) for job in waiting}
         #: Runs that this pass has still to see the end of; who rests on them waits.
@@ -165,16 +167,21 @@ class _Execution:
             if not self._summary.interrupted and self._stop_requested():
                 self._summary.interrupted = True
                 self._executor.stop()
-            if not self._summary.interrupted:
-                for job in [job for job in waiting if needs[job].isdisjoint(expected)]:
-                    if self._executor.has_room(job):
-                        waiting.remove(job)
-                        runs = self._claim(job)
-                        expected -= {run.id for run in job.runs} - {run.id for run in runs}
-                        if runs:
-                            begun = replace(job, runs=runs)
-                            running.add(begun)
-                            self._executor.begin(begun)
+            #: Kinds of jobs for which there is no room now: thousands of one kind may wait.
+            full: set[tuple[str, int]] = set()
+            for job in [] if self._summary.interrupted else waiting[:]:
+                if (job.role, job.threads) in full or not needs[job].isdisjoint(expected):
+                    continue
+                if not self._executor.has_room(job):
+                    full.add((job.role, job.threads))
+                    continue
+                waiting.remove(job)
+                runs = self._claim(job)
+                expected -= {run.id for run in job.runs} - {run.id for run in runs}
+                if runs:
+                    begun = replace(job, runs=runs)
+                    running.add(begun)
+                    self._executor.begin(begun)
             for ended in self._executor.hear():
                 running.remove(ended.job)
                 rest = self._end(ended)
@@ -185,7 +192,7 @@ class _Execution:
 
     def _end(self, ended: Ended) -> list[Job]:
         """Take note of a job's end; in which pieces it goes on where it was lost."""
-        self._summary.records |= {record.id: record.status for record in ended.records}
+        self._summary.records |= ended.how
         left = [run for run in ended.job.runs if run.id not in self._summary.records] if ended.lost else []
         self._claims.release(run.id for run in ended.job.runs)
         deaths = ended.job.deaths + 1

@@ -53,8 +53,8 @@ class Claims:
 
     def take(self, run_ids: Iterable[str]) -> list[str]:
         """Claim what is free; those of the runs that are now this process's."""
-        newest = _newest(self._numbered())
-        return [run_id for run_id in run_ids if self._take(run_id, newest.get(run_id))]
+        newest = self._newest()
+        return [run_id for run_id in run_ids if self._take(run_id, newest.get(run_id, 0))]
 
     def release(self, run_ids: Iterable[str]) -> None:
         """Give runs free."""
@@ -63,38 +63,50 @@ class Claims:
             with contextlib.suppress(OSError, UserError):
                 remove(self._mine.pop(run_id))
 
-    def owner(self, run_id: str) -> str | None:
-        """Who holds a run, in words; None where nobody does."""
-        newest = _newest(self._numbered()).get(run_id)
-        if newest is None or not self._alive(newest):
-            return None
-        owner = _read(newest)
-        return f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"
+    def owners(self, run_ids: Iterable[str]) -> dict[str, str]:
+        """Who holds runs, in words, by the id of those that somebody holds."""
+        newest, found = self._newest(), {}
+        for run_id in run_ids:
+            if run_id in newest and self._alive(path := self._path(run_id, newest[run_id])):
+                owner = _read(path)
+                found[run_id] = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"
+        return found
 
     def abandoned(self) -> list[Path]:
         """Claims that do not count any more: outnumbered, or their owner is known to be gone."""
-        paths = self._numbered()
-        newest = _newest(paths)
-        dead = [path for path in paths if path != newest.get(path.stem) or not self._alive(path)]
+        newest = self._newest()
+        numbered = [(self._path(*claim), claim[1] < newest[claim[0]]) for claim in self._numbered()]
+        dead = [path for path, outnumbered in numbered if outnumbered or not self._alive(path)]
         # One that was released meanwhile is gone, and its name may be taken again.
         return [path for path in dead if path.exists()]
 
-    def _take(self, run_id: str, newest: Path | None) -> bool:
-        if newest and self._alive(newest):
+    def _take(self, run_id: str, newest: int) -> bool:
+        if newest and self._alive(self._path(run_id, newest)):
             return False
-        path = self._folder / f"{run_id}.{int(newest.suffix[1:]) + 1 if newest else 1}"
+        path = self._path(run_id, newest + 1)
         if not create_exclusively(path, json.dumps(_myself()).encode()):
             return False
         self._mine[run_id] = path
         return True
 
-    def _numbered(self) -> list[Path]:
-        """All claims, listed at once: there may be thousands."""
+    def _path(self, run_id: str, number: int) -> Path:
+        return self._folder / f"{run_id}.{number}"
+
+    def _numbered(self) -> list[tuple[str, int]]:
+        """Run and number of all claims, listed at once: there may be thousands."""
         try:
             names = os.listdir(self._folder)  # noqa: PTH208
         except FileNotFoundError:
             return []
-        return [self._folder / name for name in names if name.rpartition(".")[2].isdecimal()]
+        parts = [name.rpartition(".") for name in names]
+        return [(run_id, int(number)) for run_id, _, number in parts if number.isdecimal()]
+
+    def _newest(self) -> dict[str, int]:
+        """Of each run the number that counts."""
+        newest: dict[str, int] = {}
+        for run_id, number in self._numbered():
+            newest[run_id] = max(number, newest.get(run_id, 0))
+        return newest
 
     def _alive(self, claim: Path) -> bool:
         """Whether the owner of a claim works on: a process of this machine is looked for, others are watched."""
@@ -119,11 +131,6 @@ class Claims:
                 # A folder that is gone for a while: the claim may be lost, the work is not.
                 with contextlib.suppress(OSError):
                     os.utime(path)
-
-
-def _newest(claims: Iterable[Path]) -> dict[str, Path]:
-    """Of each run the claim that counts."""
-    return {path.stem: path for path in sorted(claims, key=lambda path: int(path.suffix[1:]))}
 
 
 def _read(claim: Path) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kdbench.inputs.errors import UserError
-from kdbench.store.files import free_name, in_the_way, move, remove, write_atomically
+from kdbench.store.files import free_name, in_the_way, move, remove, write_together
 from kdbench.store.records import Damaged, Record, dump_record, read_record
 
 
@@ -91,22 +92,29 @@ class Store:
                 found.damaged.append(damage)
         return found
 
-    def write(self, record: Record, dumped: bytes | None = None) -> None:
-        """Keep a record, then drop the checkpoints of its run: from here on the run is finished.
+    def write(self, record: Record) -> None:
+        """Keep a record, then drop the checkpoints of its run: from here on the run is finished."""
+        self._write({record.id: dump_record(record)})
 
-        `dumped` is what `dump_record` made of it, where that was done elsewhere.
-        """
-        write_atomically(self.record_path(record.id), dumped or dump_record(record))
-        for path in checkpoint_versions(self.checkpoint_path(record.id)):
-            remove(path)
-
-    def keep(self, record: Record, dumped: bytes | None = None) -> None:
+    def keep(self, record: Record) -> None:
         """Write a record, unless it is a failure and the run is finished: who trained it may have stood still until
         another had taken it over.
         """
+        self.keep_dumped([(record, dump_record(record))])
+
+    def keep_dumped(self, records: Iterable[tuple[Record, bytes]]) -> None:
+        """`keep` for several, each with what `dump_record` made of it."""
+        self._write({record.id: dumped for record, dumped in records if not self._has_better(record)})
+
+    def _has_better(self, record: Record) -> bool:
         before = self.record(record.id) if record.status == "failed" else None
-        if before is None or before.status == "failed":
-            self.write(record, dumped)
+        return before is not None and before.status != "failed"
+
+    def _write(self, dumped: Mapping[str, bytes]) -> None:
+        write_together({self.record_path(run_id): data for run_id, data in dumped.items()})
+        for run_id in dumped:
+            for path in checkpoint_versions(self.checkpoint_path(run_id)):
+                remove(path)
 
     def set_aside(self, path: Path, folder: str) -> Path:
         """Move a file out of the way, into `damaged` or `replaced`; nothing there is overwritten. Its new place."""

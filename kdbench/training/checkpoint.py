@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from kdbench.inputs.errors import UserError
-from kdbench.store.files import move, write_atomically
+from kdbench.store.files import write_together
 from kdbench.store.progress import Progress
 from kdbench.store.records import Damaged, OtherFormat
 from kdbench.store.store import checkpoint_versions
@@ -39,15 +40,12 @@ def save_checkpoint(path: Path, member: Member, progress: Progress) -> None:
     tensors = storable(_state(member))
     text = progress.model_dump_json()
     metadata = {"format": str(FORMAT), "sha256": _digest(tensors, text), "progress": text}
-    keep_checkpoint(path, safetensors.torch.save(tensors, metadata))
+    keep_checkpoints({path: safetensors.torch.save(tensors, metadata)})
 
 
-def keep_checkpoint(path: Path, data: bytes) -> None:
-    """Write a checkpoint that is made already, in the same way."""
-    newest, previous = checkpoint_versions(path)
-    if newest.exists():
-        move(newest, previous)
-    write_atomically(newest, data)
+def keep_checkpoints(made: Mapping[Path, bytes]) -> None:
+    """Write checkpoints that are made already, in the same way."""
+    write_together(made, displaced=dict(map(checkpoint_versions, made)))
 
 
 def newest_checkpoint(path: Path, run_id: str) -> Checkpoint | None:

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from kdbench.cli.progress import LiveProgress
+from kdbench.cli.progress import MOST_ROWS, LiveProgress
 from kdbench.cli.remaining import Remaining
 from kdbench.plugins import load_plugins
 from kdbench.store.records import Epoch
@@ -30,6 +30,26 @@ def test_epochs_of_before_and_those_never_reached_count():
         progress.kdbench_run_ended(failing, record(failing, registry))
         drawn.append(_bar(progress))
     assert drawn == ["3/8", "4/8", "8/8"]
+
+
+def test_of_thousands_of_runs_some_have_a_line_each_and_others_come_in_their_place():
+    registry, console = load_plugins(), Console(file=io.StringIO(), force_terminal=True, width=80)
+    (base,) = runs("student")
+    many = [base.model_copy(update={"seed": seed}) for seed in range(MOST_ROWS + 1)]
+    epochs = base.recipe.epochs
+    with LiveProgress(console, epochs * len(many), registry, Remaining({}, {})) as progress:
+
+        def shown():
+            return [task.description.rpartition(" ")[2] for task in progress._progress.tasks[1:]]
+
+        for run in many:
+            progress.kdbench_run_started(run)
+        assert shown() == [str(seed) for seed in range(MOST_ROWS)]
+        progress.kdbench_run_ended(many[0], record(many[0], registry))
+        told = Epoch(epoch=1, lr=0.1, loss=1.0, terms={}, test_top1=50.0, test_loss=1.0)
+        progress.kdbench_epoch_ended(many[-1], told)
+        assert shown() == [str(seed) for seed in range(1, MOST_ROWS + 1)]
+        assert _bar(progress) == f"{epochs + 1}/{epochs * len(many)}"
 
 
 def _bar(progress: LiveProgress) -> str:

@@ -43,7 +43,7 @@ class StandIn:
         records = [record(run, 50.0, how) for run in job.runs]
         for one in records:
             self._store.write(one)
-        yield Ended(job, records)
+        yield Ended.of(job, records)
 
     def stop(self):
         self.stopped = True

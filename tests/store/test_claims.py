@@ -36,7 +36,7 @@ def test_what_is_taken_is_held_until_released(tmp_path):
     with Claims(tmp_path) as one, Claims(tmp_path) as other:
         assert one.take(["a", "b"]) == ["a", "b"]
         assert other.take(["a", "c"]) == ["c"]
-        assert str(os.getpid()) in other.owner("a") and other.owner("d") is None
+        assert str(os.getpid()) in other.owners(["a", "d"])["a"] and other.owners(["d"]) == {}
         one.release(["a"])
         assert other.take(["a"]) == ["a"]
     assert not list(tmp_path.iterdir())
@@ -84,7 +84,7 @@ def test_a_dead_process_of_this_machine_is_seen_at_once(tmp_path):
     process.join()
     assert [path.name for path in tmp_path.iterdir()] == ["run.1"]
     with Claims(tmp_path) as mine:
-        assert mine.owner("run") is None
+        assert mine.owners(["run"]) == {}
         assert mine.take(["run"]) == ["run"]
         assert (tmp_path / "run.2").exists() and mine.abandoned() == [tmp_path / "run.1"]
 
@@ -92,7 +92,7 @@ def test_a_dead_process_of_this_machine_is_seen_at_once(tmp_path):
 def test_another_machine_is_watched_until_its_heartbeat_stops(tmp_path, elsewhere):
     clock, path = Clock(), elsewhere("run")
     with Claims(tmp_path, clock) as mine:
-        assert mine.take(["run"]) == [] and mine.owner("run") == "process 7 on far"
+        assert mine.take(["run"]) == [] and mine.owners(["run"]) == {"run": "process 7 on far"}
         clock.now = claims.LEASE_SECONDS - 1
         assert mine.take(["run"]) == []
         os.utime(path, (1.0, 1.0))

@@ -9,7 +9,7 @@ import pytest
 
 from kdbench.inputs.errors import UserError
 from kdbench.store import files
-from kdbench.store.files import Disk, move, write_atomically
+from kdbench.store.files import Disk, move, write_atomically, write_together
 
 
 def refusing(code):
@@ -41,6 +41,29 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
         write_atomically(path, b"two")
     assert path.read_bytes() == b"one"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_several_come_together_and_what_they_displace_is_kept(tmp_path):
+    new = {tmp_path / name / "x": name.encode() for name in "abc"}
+    old, kept = tmp_path / "a" / "x", tmp_path / "a" / "before"
+    write_together(dict.fromkeys(new, b"old"))
+    write_together(new, {old: kept, tmp_path / "b" / "none": tmp_path / "b" / "before"})
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == new | {kept: b"old"}
+
+
+def test_where_one_of_several_is_refused_all_old_ones_stay(tmp_path, monkeypatch):
+    paths = [tmp_path / name for name in "abc"]
+    write_together(dict.fromkeys(paths, b"old"))
+
+    class Full(Disk):
+        def fsync(self, file):
+            if ".b." in file.name:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "disk", Full())
+    with pytest.raises(UserError, match=r"/b cannot be written \(No space left on device\)"):
+        write_together(dict.fromkeys(paths, b"new"), {paths[0]: tmp_path / "before"})
+    assert sorted(tmp_path.iterdir()) == paths and {path.read_bytes() for path in paths} == {b"old"}
 
 
 def test_a_file_and_a_folder_in_the_way_are_named(tmp_path):

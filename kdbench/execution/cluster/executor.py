@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -15,17 +15,17 @@ import torch
 
 from kdbench.data.dataset import Dataset
 from kdbench.execution.cluster.machines import Machine, Machines
-from kdbench.execution.cluster.task import Cohort, Event, Failed, Message, Stop, train
+from kdbench.execution.cluster.task import Cohort, Event, Failed, Kept, Message, Stop, train
 from kdbench.execution.executor import Ended
 from kdbench.execution.jobs import Job, needed_by
 from kdbench.execution.options import Options
 from kdbench.inputs.errors import UserError
 from kdbench.registry import Registry
 from kdbench.run import Run
-from kdbench.store.files import write_atomically
-from kdbench.store.records import Record
+from kdbench.store.files import write_together
+from kdbench.store.records import Status
 from kdbench.store.store import Store
-from kdbench.training.checkpoint import keep_checkpoint, newest_checkpoint
+from kdbench.training.checkpoint import keep_checkpoints, newest_checkpoint
 
 #: How long the driver waits for a word before it looks at the signals again, in seconds.
 POLL_SECONDS = 0.1
@@ -63,7 +63,7 @@ class RayExecutor:
         self._machines = Machines(registry, dataset, options, runs, dataset_spec, data_dir, say)
         self._running: dict[Any, tuple[Job, Machine]] = {}
         self._heard: set[Job] = set()
-        self._records: dict[Job, list[Record]] = {}
+        self._how: dict[Job, dict[str, Status]] = {}
         self._sent: dict[Path, Any] = {}
         self._task = ray.remote(num_returns="streaming", max_retries=0)(train)
         self._stop: Any = None
@@ -117,7 +117,7 @@ class RayExecutor:
         )
         machine.jobs.append(job)
         self._running[generator] = job, machine
-        self._records[job] = []
+        self._how[job] = {}
 
     def hear(self) -> Iterator[Ended]:
         """See `Executor`; what is trained on a machine that is gone is told as lost."""
@@ -133,8 +133,7 @@ class RayExecutor:
             try:
                 messages = self._ray.get(next(generator))
                 self._heard.add(job)
-                for message in messages:
-                    self._heed(job, message)
+                self._heed(job, messages)
             except StopIteration:
                 over = True
             except self._ray.exceptions.TaskCancelledError:
@@ -148,7 +147,7 @@ class RayExecutor:
                 del self._running[generator]
                 self._heard.discard(job)
                 machine.jobs.remove(job)
-                yield Ended(job, self._records.pop(job), lost)
+                yield Ended(job, self._how.pop(job), lost)
 
     def stop(self) -> None:
         """See `Executor`."""
@@ -159,20 +158,30 @@ class RayExecutor:
             if job not in self._heard:
                 self._ray.cancel(generator)
 
-    def _heed(self, job: Job, message: Message) -> None:
-        if isinstance(message, Event):
-            self._registry.notify(message.hook, **message.arguments)
-        elif isinstance(message, Failed):
-            raise message.why if isinstance(message.why, UserError) else RuntimeError(f"in a task:\n{message.why}")
-        elif message.record is None:
-            for path, content in message.files.items():
-                keep_checkpoint(self._store.root / path, content)
-        else:
-            for path, content in message.files.items():
-                write_atomically(self._store.root / path, content)
-            self._store.keep(message.record, message.dumped)
-            self._records[job].append(message.record)
-            self._registry.notify("kdbench_run_ended", run=message.record.run, record=message.record)
+    def _heed(self, job: Job, messages: Sequence[Message]) -> None:
+        self._keep([message for message in messages if isinstance(message, Kept)])
+        for message in messages:
+            if isinstance(message, Event):
+                self._registry.notify(message.hook, **message.arguments)
+            elif isinstance(message, Failed):
+                raise message.why if isinstance(message.why, UserError) else RuntimeError(f"in a task:\n{message.why}")
+            elif message.record:
+                self._how[job][message.run_id] = message.record.status
+                self._registry.notify("kdbench_run_ended", run=message.record.run, record=message.record)
+
+    def _keep(self, messages: Sequence[Kept]) -> None:
+        """Put on disk what came together: a cohort's members end epochs, and their last one, at the same time."""
+        ended = {message.record.id: message for message in messages if message.record}
+        # Of a run that has ended it would be removed again.
+        going = [message for message in messages if message.run_id not in ended]
+        keep_checkpoints(self._placed(going))
+        # A record stands for weights that are there.
+        write_together(self._placed(ended.values()))
+        self._store.keep_dumped((message.record, message.dumped) for message in ended.values() if message.record)
+
+    def _placed(self, messages: Iterable[Kept]) -> dict[Path, bytes]:
+        """The files of messages by where they come."""
+        return {self._store.root / path: content for message in messages for path, content in message.files.items()}
 
     def _cohort(self, job: Job) -> Cohort:
         device = torch.device(self._options.device.type)
