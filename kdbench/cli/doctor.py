@@ -28,7 +28,8 @@ def doctor(
 ) -> None:
     """Print what kdbench finds on this machine, and with --dataset what training would read of that data set.
 
-    Downloads nothing. Exit code 2, after all that was found, if that data set cannot be read.
+    Every image of it is decoded, and broken ones are named. Downloads nothing. Exit code 2, after all that was found,
+    if that data set cannot be read.
     """
     found = examine(data_dir, results, plugin or [], dataset)
     tell(json.dumps(found, indent=1, ensure_ascii=False) if as_json else _text(found))
@@ -72,13 +73,16 @@ def _read(registry: Registry, name: str, data_dir: Path | None) -> tuple[dict[st
 
     Of one that is not on this machine, only a sentence on where it is looked for.
     """
+    from kdbench.data.inspection import BrokenImages, inspected
     from kdbench.data.told import told
 
     try:
         source = registry.dataset(name)
         if not source.available(data_dir):
             return {"told": [f"data set {name} is not read: {source.locations(data_dir)}"]}, []
-        dataset = source.load(data_dir)
+        dataset = inspected(source, data_dir)
+    except BrokenImages as broken:
+        return None, broken.named
     except UserError as error:
         return None, [str(error)]
     return {**dataclasses.asdict(dataset.info), "classes": list(dataset.classes), "told": told(dataset)}, []

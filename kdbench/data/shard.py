@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, chain, islice
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from kdbench.data.decode import decode, square_side
@@ -75,7 +76,10 @@ class Shard:
             )
         group = bisect_right(self.ends, row)
         part, place = divmod(row - (0, *self.ends)[group], self.chunk)
-        return _part(self, found.st_mtime_ns, group, part)[place].as_py() or b""
+        # Of threads that want the same part, one reads it.
+        with _reading:
+            images = _part(self, found.st_mtime_ns, group, part)
+        return images[place].as_py() or b""
 
     def first_side(self) -> int:
         """Height and width of the first image, from its header."""
@@ -132,7 +136,9 @@ def _state(path: Path) -> os.stat_result:
         return path.stat()
 
 
-# Of the part that was read last, images are taken in order; which worker process read it does not matter.
+_reading = Lock()
+
+
 @lru_cache(maxsize=1)
 def _part(shard: Shard, written: int, group: int, part: int) -> list[Any]:
     """Encoded images of a row group, `part` in parts of `shard.chunk` rows, of a file written at that time."""

@@ -17,6 +17,7 @@ from kdbench.plugins import load_plugins
 from kdbench.store.weights import save_weights
 from kdbench.supervision import SUPERVISION
 from tests.cli.support import TINY_GRID, kdbench, tiny_grid
+from tests.data.support import write_jpegs
 
 
 @pytest.mark.parametrize("kind", ["methods", "architectures", "datasets", "grids", "recipes", "plugins"])
@@ -459,3 +460,16 @@ def test_methods_are_listed_by_what_they_learn_from():
     assert [part.splitlines()[0] for part in parts] == list(SUPERVISION)
     found = [line.split()[0] for part in parts for line in part.splitlines()[4:] if line[:1].strip()]
     assert sorted(found) == sorted(rows)
+
+
+def test_doctor_names_every_broken_image(tmp_path):
+    folder = write_jpegs(tmp_path / "pets")
+    words = ["doctor", "--results", tmp_path / "none", "--dataset", f"imagefolder:{folder}"]
+    sound = kdbench(*words)
+    assert sound.code == 0 and "12 training and 6 test images of 3 classes, read as they are used" in sound.out
+    for name in ("ant/0", "bee/1"):
+        (folder / "val" / f"{name}.jpg").write_bytes(b"text")
+    broken = kdbench(*words)
+    assert broken.code == 2
+    for name in ("ant/0", "bee/1"):
+        assert f"problem: {folder}/val/{name}.jpg: bad image: its 4 bytes are no JPEG" in broken.out
