@@ -8,7 +8,7 @@ from typing import Any
 
 from kdbench.data.augment import refuse_beyond_memory
 from kdbench.data.dataset import DatasetInfo
-from kdbench.declared import declared, declined, pre_stage
+from kdbench.declared import NEEDS_INDICES, declared, declined, pre_stage
 from kdbench.grid import Grid, Pair, Row, Table
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.visible import visible
@@ -92,6 +92,10 @@ class Expansion:
         of_run = teacher if told["needs_teacher"] else None
         networks = pair.student, pair.teacher if of_run else None
         refusal = ask(declined, *asked, *networks, self.info.num_classes, self.info.side)
+        if (told["class_indices"] and self.grid.recipe.soft_labels) or (
+            told["pre_stage_class_indices"] and self.grid.teacher_recipe.soft_labels
+        ):
+            refusal = NEEDS_INDICES
         runs = () if refusal else self._runs(pair, row, told["params"], of_run)
         return Cell(table, pair, row, teacher, runs, refusal, told["caveat"])
 

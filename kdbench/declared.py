@@ -13,13 +13,23 @@ if TYPE_CHECKING:
     from kdbench.method import Method, MethodParams
     from kdbench.registry import Registry
 
+#: Why a method declines a recipe.
+NEEDS_INDICES = (
+    "it reads labels as class indices, and the recipe makes class probabilities of them (label_smoothing, mixup or "
+    "cutmix)"
+)
+
 
 class Declared(TypedDict):
-    """`params` are all parameters as a run is told them."""
+    """`params` are all parameters as a run is told them; `class_indices` says whether the method reads labels so, and
+    `pre_stage_class_indices` whether what it has trained before it does.
+    """
 
     params: dict[str, Any]
     needs_teacher: bool
     caveat: str
+    class_indices: bool
+    pre_stage_class_indices: bool
 
 
 def declared(registry: Registry, name: str, values: Mapping[str, object]) -> Declared:
@@ -27,10 +37,19 @@ def declared(registry: Registry, name: str, values: Mapping[str, object]) -> Dec
     method = registry.method(name)
     params = method_params(method, values)
     with asking(method, "needs_for"):
-        needs_teacher = bool(method.needs_for(params).teacher)
+        needs = method.needs_for(params)
     with asking(method, "caveat_for"):
         caveat = method.caveat_for(params)
-    return {"params": params.of_run(), "needs_teacher": needs_teacher, "caveat": caveat}
+    with asking(method, "pre_stage"):
+        before = method.pre_stage(params)
+        indices_before = before is not None and before[0].needs_for(before[1]).class_indices
+    return {
+        "params": params.of_run(),
+        "needs_teacher": bool(needs.teacher),
+        "caveat": caveat,
+        "class_indices": needs.class_indices,
+        "pre_stage_class_indices": indices_before,
+    }
 
 
 def declined(

@@ -63,19 +63,23 @@ class Needs:
     """What a method reads: features of the student, of the teacher (none: teacher-free), fields of the batch.
 
     `full_batches`: an epoch's last batch, if it is short, passes the run by, which makes no step with it.
+    `class_indices`: labels must be class indices, so recipes whose labels are class probabilities are declined.
     """
 
     student: tuple[Feature, ...] = ("logits",)
     teacher: tuple[Feature, ...] = ()
     batch: tuple[BatchField, ...] = ()
     full_batches: bool = False
+    class_indices: bool = False
 
 
 class Batch:
     """One training batch as a method sees it; all but `labels` only where `needs.batch` declares it.
 
-    labels [B] int64; index [B] int64, each sample's place in the training set; epoch, a float32 scalar tensor, 1-based;
-    generator, on the loss's device, in the state that (method, seed, epoch, step) give.
+    labels [B] int64 or, under recipes with label smoothing, mixup or cutmix, class probabilities [B, K] float32
+    (PyTorch's cross_entropy and kdbench.losses take both); index [B] int64, each sample's place in the training set;
+    epoch, a float32 scalar tensor, 1-based; generator, on the loss's device, in the state that (method, seed, epoch,
+    step) give.
     """
 
     __slots__ = ("_values", "labels")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from kdbench.data.augment import Augmentation
-from kdbench.inputs.added_later import MARK, Growing, unsaid
+from kdbench.inputs.added_later import MARK, Growing
 from kdbench.inputs.documents import read_yaml
 from kdbench.inputs.errors import unknown
 from kdbench.inputs.validation import merged, validated
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
 Precision = Literal["fp32", "tf32", "bf16"]
 #: Images in a part of a batch, so that batch norm has statistics of a short last batch's parts as well.
 FEWEST = 3
-_NOT_YET = (
-    *("optimizer", "decay_norms", "schedule", "warmup_epochs", "label_smoothing", "clip_norm", "ema_decay"),
-    "accumulate",
-)
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -92,8 +89,6 @@ class Recipe(Growing):
                 f"accumulate {self.accumulate} does not part batch_size {self.batch_size} evenly, {FEWEST} images or "
                 "more in each part; set it to a divisor"
             )
-        if waiting := [name for name in _NOT_YET if name not in unsaid(self)]:
-            raise ValueError(f"{waiting[0]} is not implemented yet; leave it out")
         return self
 
     def resolved(self, family: str) -> Recipe:
@@ -101,13 +96,37 @@ class Recipe(Growing):
         return self.model_copy(update={"lr": self.lr_by_family.get(family, self.lr), "lr_by_family": {}})
 
     def lr_at(self, epoch: int) -> float:
-        """Learning rate of an epoch (1-based)."""
+        """Learning rate of an epoch (1-based): the same for all its steps, as torchvision and timm have it.
+
+        Of W epochs of warm-up the k-th has k / (W + 1) of the rate, and the one after them all of it. The cosine falls
+        over the epochs that follow; one more would have a rate of 0.
+        """
+        if epoch <= self.warmup_epochs:
+            return self.lr * epoch / (self.warmup_epochs + 1)
+        if self.schedule == "cosine":
+            passed = (epoch - 1 - self.warmup_epochs) / (self.epochs - self.warmup_epochs)
+            return self.lr * (1 + math.cos(math.pi * passed)) / 2
         return self.lr * self.gamma ** sum(epoch > milestone for milestone in self.milestones)
 
     @property
     def unreached(self) -> tuple[int, ...]:
         """Milestones after which no epoch follows, so that the rate never drops there."""
         return tuple(milestone for milestone in self.milestones if milestone >= self.epochs)
+
+    @property
+    def soft_labels(self) -> bool:
+        """Whether networks are trained on class probabilities [B, K] rather than class indices [B]."""
+        return bool(self.label_smoothing or self.augmentation.mixup or self.augmentation.cutmix)
+
+    @property
+    def part_size(self) -> int:
+        """Images that pass through a network at once: those of a batch, or of one of its parts."""
+        return self.batch_size // self.accumulate
+
+    @property
+    def state_copies(self) -> int:
+        """How often a run's state holds as much as its network: weights, the optimizer's averages, the weights'."""
+        return 1 + (2 if self.optimizer == "adamw" else 1) + (self.ema_decay is not None)
 
     @property
     def autocast(self) -> torch.dtype:

@@ -35,7 +35,12 @@ class CRD(WithKDTerm):
         "kd": "τ²·KL(p_T^τ ‖ p_S^τ), τ = {tau}",
         "crd": "−Σ_S,T mean_i [log σ(h_i) + Σ_j log σ(−h_j)], h = v·M/{temperature} − log(Z·m/N), m ≤ {negatives}",
     }
-    needs = Needs(student=("logits", "embedding"), teacher=("logits", "embedding"), batch=("index", "generator"))
+    needs = Needs(
+        student=("logits", "embedding"),
+        teacher=("logits", "embedding"),
+        batch=("index", "generator"),
+        class_indices=True,
+    )
 
     class Params(KDTermParams):
         alpha: float = param(

@@ -25,7 +25,7 @@ class DKD(Method):
         "tckd": "w·τ²·KL(b_T ‖ b_S), b = (p_y, 1 − p_y), τ = {tau}, w = min(epoch/{warmup_epochs}, 1)",
         "nckd": "w·τ²·KL(p̂_T ‖ p̂_S), p̂ = softmax over the other classes, τ = {tau}",
     }
-    needs = Needs(student=("logits",), teacher=("logits",), batch=("epoch",))
+    needs = Needs(student=("logits",), teacher=("logits",), batch=("epoch",), class_indices=True)
 
     class Params(MethodParams):
         alpha: float = param(1.0, "weight α of the target class's term", ge=0)

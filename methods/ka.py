@@ -20,7 +20,7 @@ class KA(Method):
     name = "ka"
     citation = "Wen, Lai, Qian: Preparing Lessons: Improve Knowledge Distillation with Better Supervision, 2019"
     formula = {"ce": "CE(z_S, y)", "kd": "τ²·KL(A(p_T^τ) ‖ p_S^τ), A = {adjust}, τ = {tau}"}
-    needs = Needs(student=("logits",), teacher=("logits",))
+    needs = Needs(student=("logits",), teacher=("logits",), class_indices=True)
 
     class Params(AdjustmentParams):
         ce_weight: float = param(1.0, "weight of the label term", paper="reportedly without it", alternatives="0", ge=0)

@@ -1,5 +1,7 @@
 """Knowledge adjustment and dynamic temperatures together."""
 
+from dataclasses import replace
+
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -23,6 +25,8 @@ class KADTD(DTD):
         "kd": "mean_i τ_i²·kl_i(A(p_T^τ_i) ‖ p_S^τ_i), A = {adjust}, "
         "τ_i = {tau0} + (mean ω - ω_i)·β in [{tau_min}, {tau_max}], with τ_i²: {tau_squared}",
     }
+
+    needs = replace(DTD.needs, class_indices=True)
 
     class Params(DTD.Params, AdjustmentParams):
         """DTD's, and how to adjust."""

@@ -156,7 +156,12 @@ class WithKDTerm(Method):
             return needs
         theirs = params.other.method.needs_for(params.other.params)
         batch = tuple(dict.fromkeys((*needs.batch, *theirs.batch)))
-        return replace(needs, batch=batch, full_batches=needs.full_batches or theirs.full_batches)
+        return replace(
+            needs,
+            batch=batch,
+            full_batches=needs.full_batches or theirs.full_batches,
+            class_indices=needs.class_indices or theirs.class_indices,
+        )
 
     @classmethod
     def weights(cls, params: KDTermParams) -> dict[str, float]:

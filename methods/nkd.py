@@ -24,7 +24,7 @@ class NKD(Method):
         "target": "−mean p_T,y·ln p_S,y",
         "others": "−τ²·mean Σ_k p̂_T,k·ln p̂_S,k, p̂ = softmax over the other classes, τ = {tau}",
     }
-    needs = Needs(student=("logits",), teacher=("logits",))
+    needs = Needs(student=("logits",), teacher=("logits",), class_indices=True)
 
     class Params(MethodParams):
         alpha: float = param(1.0, "weight α of the label's term", ge=0)

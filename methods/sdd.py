@@ -39,7 +39,7 @@ class SDD(Method):
         "kd": "mean_r,i w_r,i·τ²·kl_i(p_T^r ‖ p_S^r), regions r of grids up to {finest}×{finest}, τ = {tau}, "
         "w = {complementary} where the teacher is right about the region alone or about the image alone, else 1",
     }
-    needs = Needs(student=("logits", "class_maps"), teacher=("class_maps",))
+    needs = Needs(student=("logits", "class_maps"), teacher=("class_maps",), class_indices=True)
 
     class Params(RegionParams):
         ce_weight: float = param(0.1, "weight λ_CE of the labels' loss", ge=0)

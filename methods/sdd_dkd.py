@@ -1,10 +1,12 @@
 """Scale decoupled distillation with DKD's terms."""
 
+from dataclasses import replace
+
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from kdbench.losses import kd
-from kdbench.method import Batch, Needs
+from kdbench.method import Batch
 from kdbench.model import Outputs
 from kdbench_methods.dkd import DKD, decouple
 from kdbench_methods.sdd import SDD, RegionParams, compared
@@ -26,7 +28,7 @@ class SDDDKD(DKD):
         "w_r,i = {complementary} where the teacher is right about the region alone or about the image alone, else 1",
         "nckd": "w·mean_r,i w_r,i·τ²·kl_i(p̂_T^r ‖ p̂_S^r), p̂ = softmax over the other classes, all else as in tckd",
     }
-    needs = Needs(student=("logits", "class_maps"), teacher=("class_maps",), batch=("epoch",))
+    needs = replace(SDD.needs, batch=DKD.needs.batch)
 
     class Params(DKD.Params, RegionParams):
         """DKD's, and which regions."""

@@ -18,6 +18,28 @@ def expand(name="cifar100", **selection):
     return Expansion(grid, REGISTRY, REGISTRY.dataset(grid.dataset).info(None))
 
 
+@pytest.mark.parametrize("key", ["label_smoothing", "augmentation.mixup", "augmentation.cutmix"])
+def test_who_needs_class_indices_declines_class_probabilities(key):
+    *within, last = key.split(".")
+    recipe = {within[0]: {last: 0.1}} if within else {last: 0.1}
+    methods = ("student", "kd", "dskd", "dkd", "crd")
+    cells = expand(methods=methods, recipe=recipe).cells
+    declined = {cell.row.method: cell.declined for cell in cells if cell.table.name == "table1"}
+    assert [name for name, why in declined.items() if why] == ["dkd", "crd"]
+    assert "labels as class indices" in declined["dkd"] and not any(cell.runs for cell in cells if cell.declined)
+
+
+def test_a_kd_term_that_needs_class_indices_declines_for_its_method():
+    cells = expand(methods=("at",), recipe={"label_smoothing": 0.1}, params={"at": {"kd_term": "dkd"}}).cells
+    assert all("labels as class indices" in cell.declined for cell in cells)
+    assert not any(cell.declined for cell in expand(methods=("at",), recipe={"label_smoothing": 0.1}).cells)
+
+
+def test_what_images_in_memory_are_not_given_is_refused():
+    with pytest.raises(UserError, match=r"augmentation\.rand_augment is for images that are read from their files"):
+        expand(recipe={"augmentation": {"rand_augment": [2, 9]}})
+
+
 @pytest.fixture(scope="module")
 def full():
     return expand()

@@ -3,6 +3,8 @@
 import json
 
 import pytest
+import torch
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from kdbench.inputs.errors import UserError
 from kdbench.recipe import Recipe, load_recipe, recipe_names
@@ -72,12 +74,58 @@ def test_what_is_no_recipe_is_refused_with_a_sentence(source, sentence):
         load_recipe(source)
 
 
+def rates(**values: object) -> list[float]:
+    recipe = load_recipe({"lr": 0.4, **values})
+    return [recipe.lr_at(epoch) for epoch in range(1, recipe.epochs + 1)]
+
+
+def pytorchs(build, epochs: int) -> list[float]:
+    """The rates that schedulers of PyTorch give, stepped once an epoch."""
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.4)
+    scheduler, found = build(optimizer), []
+    for _ in range(epochs):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+def test_warm_up_and_cosine_are_torchvisions():
+    """Its references step a LinearLR and then a CosineAnnealingLR by the epoch."""
+
+    def build(optimizer):
+        warm = LinearLR(optimizer, start_factor=1 / 6, total_iters=5)
+        return SequentialLR(optimizer, [warm, CosineAnnealingLR(optimizer, T_max=15)], milestones=[5])
+
+    assert rates(epochs=20, schedule="cosine", warmup_epochs=5) == pytest.approx(pytorchs(build, 20))
+    assert rates(epochs=20, schedule="cosine") == pytest.approx(
+        pytorchs(lambda optimizer: CosineAnnealingLR(optimizer, T_max=20), 20)
+    )
+
+
+def test_warm_up_goes_before_steps_and_leaves_milestones_where_they_are():
+    found = rates(epochs=8, milestones=[5, 7], warmup_epochs=3)
+    assert found == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4, 0.04, 0.04, 0.004])
+
+
 #: What recipes gained after the first results, one value each that is not the default.
+GAINED = {
+    "optimizer": "adamw",
+    "decay_norms": False,
+    "schedule": "cosine",
+    "warmup_epochs": 2,
+    "label_smoothing": 0.1,
+    "clip_norm": 5.0,
+    "ema_decay": 0.999,
+    "accumulate": 4,
+}
 GAINED_IMAGES: dict[str, object] = {
     "size": 64,
     "random_resized_crop": [0.25, 1],
     "colour_jitter": [0.4, 0.4, 0.4, 0.1],
     "rand_augment": [2, 9],
+    "mixup": 0.8,
+    "cutmix": 1.0,
 }
 
 
@@ -99,12 +147,46 @@ def test_what_recipes_gained_is_not_told_at_its_default():
     assert Recipe.model_validate(told) == Recipe.model_validate_json(json.dumps(told)) == load_recipe("crd240")
 
 
-@pytest.mark.parametrize(("field", "value"), GAINED_IMAGES.items())
+@pytest.mark.parametrize(("field", "value"), GAINED.items())
 def test_what_recipes_gained_is_told_where_it_is_given(field: str, value: object):
+    recipe, before = load_recipe({field: value}), load_recipe({})
+    assert recipe.model_dump(mode="json") == before.model_dump(mode="json") | {field: value}
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+@pytest.mark.parametrize(("field", "value"), GAINED_IMAGES.items())
+def test_augmentation_that_recipes_gained_is_told_where_it_is_given(field: str, value: object):
     recipe = load_recipe({"augmentation": {"crop_padding": 0, field: value}})
     assert recipe.model_dump(mode="json")["augmentation"] == {"crop_padding": 0, "flip": True, field: value}
     assert recipe.model_dump(mode="json", exclude={"lr"}).keys() == recipe.model_dump(mode="json").keys() - {"lr"}
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"optimizer": "adamw", "nesterov": True}, "recipe: nesterov is SGD's, and the optimizer is adamw"),
+        ({"betas": [0.9, 0.95]}, "betas and eps are AdamW's, and the optimizer is sgd"),
+        ({"eps": 1e-6}, "betas and eps are AdamW's"),
+        (
+            {"schedule": "cosine", "milestones": [3]},
+            r"milestones are those of the schedule steps, .* set milestones to \[\]",
+        ),
+        ({"epochs": 5, "warmup_epochs": 5}, "warmup_epochs 5 leaves none of 5 epochs after it"),
+        ({"warmup_epochs": 5, "milestones": [5, 9]}, "the milestone 5 lies within warmup_epochs 5"),
+        ({"batch_size": 64, "accumulate": 5}, "accumulate 5 does not part batch_size 64 evenly"),
+        (
+            {"batch_size": 8, "accumulate": 4},
+            "accumulate 4 does not part batch_size 8 evenly, 3 images or more in each",
+        ),
+        ({"label_smoothing": 1}, "recipe: label_smoothing: input should be less than 1, not 1"),
+        ({"ema_decay": 1}, "recipe: ema_decay: input should be less than 1"),
+        ({"optimizer": "adam"}, "recipe: optimizer: input should be 'sgd' or 'adamw', not 'adam'"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(values, sentence):
+    with pytest.raises(UserError, match=sentence):
+        load_recipe(values)
 
 
 @pytest.mark.parametrize(

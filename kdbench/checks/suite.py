@@ -18,6 +18,7 @@ from kdbench.checks import (
     precision,
     repetition,
     single_image,
+    soft_labels,
     surroundings,
     terms,
 )
@@ -72,6 +73,7 @@ CHECKS = {
     "extreme_logits": Check(precision.extreme_logits, after=("terms",), thorough=True, pre_stage=False),
     "bf16": Check(precision.bf16, after=("terms",), thorough=True),
     "single_image": Check(single_image.single_image, after=("terms",)),
+    "soft_labels": Check(soft_labels.soft_labels, after=("terms", "batch"), thorough=True),
     "seed": Check(repetition.seed, after=("batch",)),
     "state": Check(repetition.state, after=("batch", "gradients"), thorough=True),
     "compile": Check(compiling.compiled, after=("terms", "host_sync"), thorough=True),

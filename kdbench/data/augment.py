@@ -67,8 +67,6 @@ class Augmentation(Growing):
             raise ValueError(f"resize {self.resize} leaves open how much of the image is seen; set size as well")
         if self.resize and self.size and self.resize < self.size:
             raise ValueError(f"resize {self.resize} is smaller than size {self.size}, which is cut out of it")
-        if self.mixup or self.cutmix:
-            raise ValueError("mixup and cutmix are not implemented yet; leave them out")
         return self
 
 

@@ -32,12 +32,14 @@ class Footprint:
         return data + sum(map(self.weights, teachers)) + sum(map(self._run, runs))
 
     def _run(self, run: Run) -> int:
-        key = run.student, run.recipe.batch_size
+        key = run.student, run.recipe.part_size
         if key not in self._trained:
             self._trained[key] = training_bytes(self._build(run.student), *key[1:], self._info.side)
+        # Beyond weights, gradients and one average of the gradients.
+        beyond = (run.recipe.state_copies - 2) * self.weights(run.student)
         method, params = method_of(run, self._registry)
         with asking(method, "memory_bytes"):
-            return self._trained[key] + method.memory_bytes(params, self._info.train_size)
+            return self._trained[key] + beyond + method.memory_bytes(params, self._info.train_size)
 
     def weights(self, architecture: str) -> int:
         """Bytes of a network's parameters in float32."""

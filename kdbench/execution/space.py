@@ -26,8 +26,8 @@ def check_room(plan: Plan, store: Store, footprint: Footprint, side_by_side: int
         write_atomically(probe, b"kdbench")
     remove(probe)
     weights = [footprint.weights(run.student) for run in plan.to_train]
-    # Weights and momenta, twice.
-    checkpoints = 2 * 2 * sum(sorted(weights)[-MAX_COHORT * side_by_side :])
+    states = [kept * run.recipe.state_copies for kept, run in zip(weights, plan.to_train, strict=True)]
+    checkpoints = 2 * sum(sorted(states)[-MAX_COHORT * side_by_side :])
     needed, free = sum(weights) + checkpoints + SPARE_BYTES, free_bytes(store.root)
     if free is not None and needed > free:
         raise UserError(

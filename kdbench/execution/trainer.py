@@ -166,7 +166,7 @@ class _Recorder:
     def _save_weights(self, member: Member, progress: Progress) -> str:
         top1 = progress.curve[-1].test_top1
         return save_weights(
-            member.method if member.frozen else member.deployed,
+            member.kept,
             self._trainer.store.weights_path(member.run.id),
             member.run.student,
             self._trainer.dataset.info.num_classes,

@@ -116,7 +116,7 @@ def load_checkpoint(checkpoint: Checkpoint, member: Member) -> None:
 def _state(member: Member) -> dict[str, Tensor]:
     state = {f"network.{name}": value for name, value in member.network.state_dict().items()}
     state |= {f"method.{name}": value for name, value in member.method.state_dict().items()}
-    state |= {f"momentum.{number}": momentum for number, momentum in enumerate(member.momenta)}
+    state |= member.moments | {f"average.{name}": value for name, value in member.averages.items()}
     return state | {"totals": member.totals, "first_fault": member.first_fault}
 
 

@@ -172,7 +172,7 @@ class Cohort:
 
     def _evaluate(self, epoch: int, listener: Listener) -> dict[str, Score]:
         """Scores by run id, each test batch made once for all members. A member that raises leaves."""
-        models = {run_id: member.deployed for run_id, (member, _) in self.members.items() if not member.frozen}
+        models = {run_id: member.kept for run_id, (member, _) in self.members.items() if not member.frozen}
 
         def go_on() -> None:
             if listener.stop_requested():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,14 +12,16 @@ from torch import Tensor, nn
 
 from kdbench.data.dataset import Dataset
 from kdbench.data.seeds import seeded, stream
-from kdbench.declared import method_params
+from kdbench.declared import NEEDS_INDICES, method_params
 from kdbench.inputs.places import exits_refused
 from kdbench.method import Batch, Build, Method, MethodParams, Needs
 from kdbench.model import FEATURES, Feature, Outputs, Shapes, StagedModel, place
 from kdbench.registry import Registry
 from kdbench.run import Role, Run
 from kdbench.supervised import Supervised
+from kdbench.training.average import Average
 from kdbench.training.numerics import autocast
+from kdbench.training.optimizer import make_optimizer
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,17 @@ class FrozenTeacher:
     def freeze(self) -> None:
         """Undo what a method that was given the network may have made of it."""
         self.network.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What passes through a network at once, a batch or one of the parts that a recipe computes it in: normalised
+    images [B, 3, H, W], the teacher's features of them, labels and what else there is of the batch.
+    """
+
+    images: Tensor
+    teacher: Outputs | None
+    batch: Batch
 
 
 def method_of(run: Run, registry: Registry) -> tuple[type[Method], MethodParams]:
@@ -91,7 +105,7 @@ class Member:
             network,
             shapes,
             dataset.train.labels.clone(),
-            run.recipe.batch_size,
+            run.recipe.part_size,
             teacher.network if teacher else None,
             teacher.shapes if teacher else None,
             pre_stage,
@@ -111,26 +125,34 @@ class Member:
                 f"the method makes no step with a short batch, and {images} training images fill none of "
                 f"{run.recipe.batch_size}"
             )
+        if run.recipe.soft_labels and self.needs.class_indices:
+            raise ValueError(NEEDS_INDICES)
+        self.num_classes = dataset.info.num_classes
         self.weights = self.method_class.weights(params)
         self.generator = torch.Generator(device) if "generator" in self.needs.batch else None
-        self.parameters = [p for p in (*self.network.parameters(), *self.method.parameters()) if p.requires_grad]
+        named = [(name, p) for module in (self.network, self.method) for name, p in module.named_parameters()]
+        trained = [(name, p) for name, p in named if p.requires_grad]
+        self.parameters = [parameter for _, parameter in trained]
         self._lr = torch.tensor(run.recipe.lr, dtype=torch.float32, device=device)
-        self.optimizer = torch.optim.SGD(
-            self.parameters,
-            lr=self._lr,
-            momentum=run.recipe.momentum,
-            nesterov=run.recipe.nesterov,
-            weight_decay=run.recipe.weight_decay,
-            fused=True,
-        )
-        #: Zeros give the same first step as none, and the same operators as every later step: a graph needs that.
-        self.momenta = [torch.zeros_like(p) for p in self.parameters] if run.recipe.momentum else []
-        for parameter, momentum in zip(self.parameters, self.momenta, strict=False):
-            self.optimizer.state[parameter]["momentum_buffer"] = momentum
+        self.optimizer, self.moments = make_optimizer(run.recipe, trained, self._lr)
+        decay = run.recipe.ema_decay
+        self._average = Average(self.method if self.frozen else self.deployed, decay) if decay else None
         #: Sum over the epoch's samples of each term, in the order of `weights`.
         self.totals = torch.zeros(len(self.weights), dtype=torch.float64, device=device)
         #: The epoch's first batch in which each term was not finite.
         self.first_fault = torch.full_like(self.totals, torch.inf)
+
+    @property
+    def kept(self) -> nn.Module:
+        """What is evaluated and saved: what the method deploys, a pre-stage's modules, or the average of either."""
+        if self._average:
+            return self._average.module
+        return self.method if self.frozen else self.deployed
+
+    @property
+    def averages(self) -> dict[str, Tensor]:
+        """The tensors of the weights' average, by name; none where the recipe has no average."""
+        return self._average.tensors if self._average else {}
 
     def begin_epoch(self, epoch: int) -> None:
         """Set the epoch's learning rate."""
@@ -139,28 +161,38 @@ class Member:
     def step(self, images: Tensor, teacher: Outputs | None, batch: Batch, epoch: int, step: int) -> None:
         """One batch, eagerly."""
         self.reseed(epoch, step)
-        self.update(images, teacher, batch, torch.full_like(self.totals[0], step))
+        self.update([Part(images, teacher, batch)], torch.full_like(self.totals[0], step))
 
     def reseed(self, epoch: int, step: int) -> None:
         """Put the loss's random numbers into the state of a step."""
         if self.generator is not None:
             self.generator.manual_seed(stream("loss", self.method_class.name, self.run.seed, epoch, step))
 
-    def update(self, images: Tensor, teacher: Outputs | None, batch: Batch, position: Tensor) -> None:
-        """Forward, loss, backward, update for the epoch's batch number `position`, a scalar on the device.
+    def update(self, parts: Sequence[Part], position: Tensor) -> None:
+        """Forward and backward of each part of a batch, and an update for the epoch's batch number `position`, a scalar
+        on the device.
 
-        Never waits for the device and depends on nothing but tensors and the generator, so a graph can capture it.
+        The gradient is the mean of the parts', each by its share of the batch's images: where a loss is a mean over
+        samples, that of the whole batch. Never waits for the device and depends on nothing but tensors and the
+        generator, so a graph can capture it.
         """
-        if self.needs.full_batches and len(batch.labels) < self.run.recipe.batch_size:
+        size = sum(len(part.batch.labels) for part in parts)
+        if self.needs.full_batches and size < self.run.recipe.batch_size:
             return
-        total, terms = self.loss(images, teacher, batch)
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
+        for part in parts:
+            total, terms = self.loss(part.images, part.teacher, part.batch)
+            count = len(part.batch.labels)
+            (total if count == size else total * (count / size)).backward()  # type: ignore[no-untyped-call]
+            values = torch.stack([terms[name].detach() for name in self.weights])
+            self.totals += values * count
+            now = torch.where(values.isfinite(), torch.inf, position.to(self.totals.dtype))
+            torch.minimum(self.first_fault, now, out=self.first_fault)
+        if self.run.recipe.clip_norm:
+            torch.nn.utils.clip_grad_norm_(self.parameters, self.run.recipe.clip_norm)
         self.optimizer.step()
-        values = torch.stack([terms[name].detach() for name in self.weights])
-        self.totals += values * len(batch.labels)
-        now = torch.where(values.isfinite(), torch.inf, position.to(self.totals.dtype))
-        torch.minimum(self.first_fault, now, out=self.first_fault)
+        if self._average:
+            self._average.update()
 
     def loss(self, images: Tensor, teacher: Outputs | None, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Σ weight × term of a batch, and the terms by name."""
@@ -188,7 +220,8 @@ class Member:
 
     def _changing(self) -> list[Tensor]:
         buffers = (*self.network.buffers(), *self.method.buffers())
-        return [*self.parameters, *buffers, *self.momenta, self.totals, self.first_fault]
+        moved = (*self.moments.values(), *self.averages.values())
+        return [*self.parameters, *buffers, *moved, self.totals, self.first_fault]
 
     def outputs(self, images: Tensor) -> Outputs:
         """The network's features of normalised images [B, 3, H, W], as the method declares them."""

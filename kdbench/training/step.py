@@ -5,6 +5,7 @@ Two implementations of one interface: eager, and captured as CUDA graphs that ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,11 +15,12 @@ import torch
 from torch import Tensor
 
 from kdbench.data.batches import Batches
+from kdbench.data.mixing import Mixing
 from kdbench.inputs.places import exits_refused
 from kdbench.method import Batch
 from kdbench.model import FEATURES, Outputs
 from kdbench.training.lanes import Lanes, Work, lacks_memory
-from kdbench.training.member import FrozenTeacher, Member, refusal, teacher_outputs
+from kdbench.training.member import FrozenTeacher, Member, Part, refusal, teacher_outputs
 
 #: Steps before a capture: libraries choose their algorithms and allocate their workspaces in the first ones.
 WARM_UPS = 3
@@ -35,6 +37,7 @@ class Lockstep:
     batches: Batches
     epoch: Tensor
     position: Tensor
+    mixing: Mixing | None
     #: Members that must not train, and why.
     refused: dict[Member, str]
 
@@ -45,12 +48,14 @@ class Lockstep:
             teacher.freeze()
         refused = {member: reason for member in members if (reason := refusal(member, teacher))}
         zero = torch.zeros((), device=device)
-        return cls(list(members), teacher, batches, zero, zero.clone(), refused)
+        return cls(list(members), teacher, batches, zero, zero.clone(), _mixing(members[0], device), refused)
 
     def seek(self, epoch: int, step: int) -> None:
         """Tell the device which step comes; no waiting."""
         self.epoch.fill_(epoch)
         self.position.fill_(step)
+        if self.mixing:
+            self.mixing.seek(epoch, step)
         for member in self.members:
             member.reseed(epoch, step)
 
@@ -60,22 +65,44 @@ class Lockstep:
         An update raises if it overwrites what all of them share; what is shared must then be made anew for the others.
         """
         images, labels, index = self.batches.gather(drawn)
-        batch = Batch(labels, index=index, epoch=self.epoch)
+        if self.mixing:
+            images, labels = self.mixing(images, labels)
         needed = tuple(feature for feature in FEATURES if any(feature in m.needs.teacher for m in members))
-        targets: Outputs | None = None
-        if self.teacher and needed:
-            targets = teacher_outputs(self.teacher, images, members[0].run.recipe.autocast, needed)
         shared = [("the images", images), ("the batch's labels", labels), ("the batch's index", index)]
         shared.append(("the batch's epoch", self.epoch))
-        for feature in targets.features if targets else ():
-            value = getattr(targets, feature)
-            shared += [(f"the teacher's {feature}", part) for part in (value if isinstance(value, tuple) else (value,))]
+        parts = []
+        for seen, classes, places in _parted(images, labels, index, members[0].run.recipe.part_size):
+            targets: Outputs | None = None
+            if self.teacher and needed:
+                targets = teacher_outputs(self.teacher, seen, members[0].run.recipe.autocast, needed)
+            parts.append(Part(seen, targets, Batch(classes, index=places, epoch=self.epoch)))
+            for feature in targets.features if targets else ():
+                value = getattr(targets, feature)
+                values = value if isinstance(value, tuple) else (value,)
+                shared += [(f"the teacher's {feature}", tensor) for tensor in values]
         return [
             partial(_refuse, self.refused[member])
             if member in self.refused
-            else partial(_leaving, shared, partial(member.update, images, targets, batch, self.position))
+            else partial(_leaving, shared, partial(member.update, parts, self.position))
             for member in members
         ]
+
+
+def _mixing(member: Member, device: torch.device) -> Mixing | None:
+    """What makes labels of class probabilities, where the recipe has them so."""
+    run = member.run
+    if not run.recipe.soft_labels:
+        return None
+    names = (run.dataset, run.seed)
+    return Mixing(run.recipe.augmentation, run.recipe.label_smoothing, member.num_classes, names, device)
+
+
+def _parted(images: Tensor, labels: Tensor, index: Tensor, size: int) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """A batch in as few parts of at most `size` images as there can be, all alike but for one image."""
+    count = math.ceil(len(labels) / size)
+    if count == 1:
+        return [(images, labels, index)]
+    return list(zip(*(tensor.tensor_split(count) for tensor in (images, labels, index)), strict=True))
 
 
 class Step(Protocol):

@@ -6,6 +6,7 @@ A plugin file: the tests load it with `--plugin`, as an author's own would be.
 import random
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -604,6 +605,8 @@ class DiagnosesAndClears(Good):
 
 @broken("extreme_logits", "at logits of ±10000")
 class LogOfSoftmax(Good):
+    needs = replace(Good.needs, class_indices=True)
+
     def ce(self, student, batch):
         return F.nll_loss(student.logits.softmax(dim=1).log(), batch.labels)
 
@@ -647,6 +650,18 @@ class NoPairOfOneImage(Good):
     def terms(self, student, teacher, batch):
         pairs = torch.pdist(student.embedding).mean()
         return super().terms(student, teacher, batch) | {"pairs": pairs}
+
+
+@broken("soft_labels", "with labels as class probabilities [B, K]: ")
+class ReadsIndices(Good):
+    def ce(self, student, batch):
+        return -student.logits.log_softmax(dim=1).gather(1, batch.labels[:, None]).mean()
+
+
+@broken("soft_labels", "with labels as class probabilities [B, K] and")
+class TakesProbabilitiesForIndices(Good):
+    def ce(self, student, batch):
+        return super().ce(student, batch) + 0.1 * batch.labels.float().mean()
 
 
 @broken("seed", "draws from the global random numbers of torch")

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from kdbench.inputs.errors import UserError
+from kdbench.losses import ce_kd, kd
 from kdbench.losses.analytic import blocks
 from tests.losses.support import (
     DEVICES,
@@ -87,6 +88,24 @@ def test_kd_with_a_temperature_per_sample(reduction, tau_squared):
 @pytest.mark.parametrize("backend", FUSED)
 def test_ce_kd_switches(backend):
     assert_agrees(backend, "ce_kd", arguments("ce_kd", 5, 6, device=DEVICES[backend]), tau=2.0, tau_squared=False)
+
+
+@pytest.mark.parametrize("tau_squared", [True, False])
+def test_ce_kd_of_class_probabilities(tau_squared):
+    """Σ_k −y_k·ln q_k beside the KD term; certain probabilities are indices."""
+    student, teacher, labels = arguments("ce_kd", 5, 6)
+    soft = torch.rand(5, 6, generator=torch.Generator().manual_seed(2)).softmax(1)
+    given = {"tau": 2.0, "tau_squared": tau_squared}
+    ours, alike = student.detach().requires_grad_(), student.detach().double().requires_grad_()
+    ce, term = ce_kd(ours, teacher, soft, **given)
+    expected = -(soft.double() * alike.log_softmax(1)).sum(1).mean()
+    torch.testing.assert_close(ce.double(), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(term, kd(student, teacher, **given))
+    gradient, wanted = torch.autograd.grad(ce, ours)[0], torch.autograd.grad(expected, alike)[0]
+    torch.testing.assert_close(gradient.double(), wanted, rtol=1e-5, atol=1e-6)
+    certain = torch.nn.functional.one_hot(labels, 6).float()
+    for one, other in zip(ce_kd(student, teacher, certain), ce_kd(student, teacher, labels), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("switches", SWITCHES, ids=lambda x: "-".join(k for k, v in x.items() if v) or "none")

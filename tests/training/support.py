@@ -26,6 +26,22 @@ from kdbench.training.cohort import Interrupted
 CPU = torch.device("cpu")
 RECIPE = Recipe(epochs=2, batch_size=8, lr=0.05, milestones=(1,), augmentation=Augmentation(crop_padding=1, flip=True))
 
+#: Everything that recipes gained after the first results.
+GAINED = Recipe(
+    epochs=3,
+    batch_size=8,
+    lr=0.01,
+    optimizer="adamw",
+    decay_norms=False,
+    schedule="cosine",
+    warmup_epochs=1,
+    clip_norm=0.5,
+    ema_decay=0.8,
+    accumulate=2,
+    label_smoothing=0.1,
+    augmentation=Augmentation(crop_padding=1, mixup=0.8, cutmix=1.0),
+)
+
 
 def noise_dataset(name: str = "noise", size: int = 20, classes: int = 4, side: int = 8) -> Dataset:
     """Random images whose brightness tells the class, `size` for training and half as many to test."""

@@ -5,7 +5,7 @@ import pytest
 from kdbench.execution.plan import cohorts
 from kdbench.plugins import load_plugins
 from kdbench.store.store import Store
-from tests.training.support import outcome, runs, train, train_interrupted
+from tests.training.support import GAINED, outcome, runs, train, train_interrupted
 
 BUILTIN = load_plugins().usable("method")
 
@@ -55,6 +55,40 @@ def test_interrupted_again_and_again(together, tmp_path):
     for _ in range(5):
         train_interrupted(tmp_path, group, stop_after=1)
     assert outcome(train(tmp_path, group)["crd"]) == outcome(records["crd"])
+
+
+#: With a student alone, a kept classifier, labels in several terms, a pre-stage.
+SOFT = ("kd", "simkd", "byot", "ft")
+
+
+@pytest.fixture(scope="module")
+def gained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gained")
+    group = runs(*SOFT, recipe=GAINED)
+    return {m: record for cohort in cohorts(group, Store(folder)) for m, record in train(folder, cohort).items()}
+
+
+@pytest.mark.parametrize("method", SOFT)
+def test_alone_as_in_a_cohort_by_every_part_of_a_recipe(gained, tmp_path, method):
+    assert outcome(train(tmp_path, runs(method, recipe=GAINED))[method]) == outcome(gained[method])
+
+
+@pytest.mark.parametrize("stop_after", [2, 4])
+def test_interrupted_as_unbroken_by_every_part_of_a_recipe(gained, tmp_path, stop_after):
+    """The first of these is within the first epoch, the second within the second; averages and moments go on."""
+    group = runs(*SOFT[:2], recipe=GAINED)
+    train_interrupted(tmp_path, group, stop_after=stop_after)
+    resumed = train(tmp_path, group)
+    for method in SOFT[:2]:
+        assert outcome(resumed[method]) == outcome(gained[method])
+
+
+@pytest.mark.parametrize("changes", [{"ema_decay": None}, {"accumulate": 1}, {"clip_norm": None}, {"optimizer": "sgd"}])
+def test_every_part_of_a_recipe_counts(gained, tmp_path, changes):
+    (run,) = runs("student", recipe=GAINED.model_copy(update={"epochs": 1, "warmup_epochs": 0}))
+    (other,) = runs("student", recipe=run.recipe.model_copy(update=changes))
+    one, two = (train(tmp_path, [each])["student"] for each in (run, other))
+    assert one.id != two.id and one.weights_sha256 != two.weights_sha256
 
 
 def test_members_at_other_positions_form_cohorts_of_their_own(tmp_path):

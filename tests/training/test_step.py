@@ -10,25 +10,24 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from kdbench.data.batches import Batches
 from kdbench.model import place
 from kdbench.plugins import load_plugins
-from kdbench.recipe import Precision
 from kdbench.training.member import FrozenTeacher, Member, teacher_outputs
 from kdbench.training.step import EagerStep, GraphedStep, Lockstep
 from tests.training.lanes import FakeLanes
-from tests.training.support import CPU, RECIPE, noise_dataset, outcome, runs, train
+from tests.training.support import CPU, GAINED, RECIPE, noise_dataset, outcome, runs, train
 
 METHODS = ("kd", "dskd", "crd", "simkd", "student")
 
 
-def lockstep(*methods: str, device: torch.device = CPU, precision: Precision = "fp32") -> Lockstep:
-    """Members on the noise data set with an untrained teacher; the first epoch drawn."""
-    registry, data = load_plugins(), noise_dataset()
-    group = runs(*methods, recipe=RECIPE.model_copy(update={"precision": precision}))
+def lockstep(*methods: str, device: torch.device = CPU, **changes: object) -> Lockstep:
+    """Members on the noise data set with an untrained teacher, by a changed recipe; the first epoch drawn."""
+    registry, data, recipe = load_plugins(), noise_dataset(), RECIPE.model_copy(update=changes)
+    group = runs(*methods, recipe=recipe)
     architecture = registry.architecture(group[0].teacher.architecture if group[0].teacher else "resnet14")
     torch.manual_seed(0)
     network = place(architecture.build(4).eval().requires_grad_(False), device)
     teacher = FrozenTeacher(network, architecture.shapes(4, 8), "", None)
     members = [Member(run, registry, data, teacher if run.teacher else None, None, device) for run in group]
-    batches = Batches(data, augmentation=RECIPE.augmentation, batch_size=RECIPE.batch_size, seed=0, device=device)
+    batches = Batches(data, augmentation=recipe.augmentation, batch_size=recipe.batch_size, seed=0, device=device)
     batches.epoch(1)
     return Lockstep.of(members, teacher, batches)
 
@@ -42,6 +41,14 @@ def test_same_bits_as_the_eager_step(tmp_path, monkeypatch):
     eager = train(tmp_path / "eager", runs(*METHODS[:4]))
     graphed(monkeypatch, FakeLanes())
     captured = train(tmp_path / "graphed", runs(*METHODS[:4]))
+    assert {m: outcome(r) for m, r in captured.items()} == {m: outcome(r) for m, r in eager.items()}
+
+
+def test_same_bits_as_the_eager_step_by_every_part_of_a_recipe(tmp_path, monkeypatch):
+    group = runs("kd", "simkd", recipe=GAINED)
+    eager = train(tmp_path / "eager", group)
+    graphed(monkeypatch, FakeLanes())
+    captured = train(tmp_path / "graphed", group)
     assert {m: outcome(r) for m, r in captured.items()} == {m: outcome(r) for m, r in eager.items()}
 
 
@@ -165,8 +172,9 @@ def test_who_wants_full_batches_where_there_are_none_is_refused(monkeypatch):
             Member(run, registry, data, None, None, CPU)
 
 
-def test_a_replayed_step_reads_nothing_on_the_host():
-    work = lockstep(*METHODS[:4])
+@pytest.mark.parametrize(("methods", "recipe"), [(METHODS[:4], RECIPE), (("kd", "simkd"), GAINED)])
+def test_a_replayed_step_reads_nothing_on_the_host(methods, recipe):
+    work = lockstep(*methods, **dict(recipe))
     step = GraphedStep(work, FakeLanes())
     step(1, 0)
     with _NoReading():
