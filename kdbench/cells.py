@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kdbench.data.augment import refuse_beyond_memory
+from kdbench.data.augment import side_of
 from kdbench.data.dataset import DatasetInfo
 from kdbench.declared import NEEDS_INDICES, declared, declined, pre_stage
 from kdbench.grid import Grid, Pair, Row, Table
@@ -55,9 +55,9 @@ class Expansion:
         self.info = info
         self._registry = registry
         self._imported = imported or {}
-        for recipe in (grid.recipe, grid.teacher_recipe):
-            if info.input_size:
-                refuse_beyond_memory(recipe.augmentation, info.name, info.input_size)
+        #: Pixels of what students see, and teachers while they teach; in their own training that may be another size.
+        self._side = side_of(info, grid.recipe.augmentation)
+        side_of(info, grid.teacher_recipe.augmentation)
         teachers = {pair.teacher for table in grid.tables for pair in table.pairs}
         if idle := [architecture for architecture in self._imported if architecture not in teachers]:
             raise UserError(
@@ -91,7 +91,7 @@ class Expansion:
         teacher = self.teacher(pair.teacher)
         of_run = teacher if told["needs_teacher"] else None
         networks = pair.student, pair.teacher if of_run else None
-        refusal = ask(declined, *asked, *networks, self.info.num_classes, self.info.side)
+        refusal = ask(declined, *asked, *networks, self.info.num_classes, self._side)
         if (told["class_indices"] and self.grid.recipe.soft_labels) or (
             told["pre_stage_class_indices"] and self.grid.teacher_recipe.soft_labels
         ):

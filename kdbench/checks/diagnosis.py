@@ -8,6 +8,7 @@ from kdbench.checks.case import Case
 from kdbench.checks.findings import Exempt, Fault
 from kdbench.checks.randomness import drawn_from, global_seed, global_states
 from kdbench.checks.trainee import Trainee, differing, in_words
+from kdbench.data.delivery import training_images
 from kdbench.inputs.places import describe, homes
 from kdbench.method import Batch
 from kdbench.model import Outputs
@@ -53,7 +54,9 @@ def _ask(trainee: Trainee) -> None:
         return values
 
     vars(method)["diagnose"] = judged
-    diagnose_member(trainee.member, trainee.teacher, bench.dataset, probe(bench.dataset), bench.device)
+    positions = probe(bench.dataset)
+    part = training_images(bench.dataset, trainee.member.run.recipe.augmentation, positions)
+    diagnose_member(trainee.member, trainee.teacher, bench.dataset, part, positions, bench.device)
 
 
 def _refuse_malformed(values: object, size: int) -> None:

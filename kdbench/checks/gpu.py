@@ -13,7 +13,8 @@ from kdbench.checks.bench import CPU, Bench
 from kdbench.checks.case import Case
 from kdbench.checks.findings import Exempt, Fault
 from kdbench.checks.trainee import Trainee
-from kdbench.data.batches import EVAL_BATCH, eval_batches
+from kdbench.data.delivery import test_images, training_images
+from kdbench.data.reading import Loaders
 from kdbench.inputs.places import describe, homes
 from kdbench.recipe import Precision
 from kdbench.training.diagnosis import diagnose, probe
@@ -56,11 +57,12 @@ def forward_on_gpu(case: Case, precision: Precision = "fp32", *, diagnosing: boo
     terms: dict[str, Tensor] = {}
     with mode:
         if not member.frozen:
-            data = there.dataset
-            batches = eval_batches(data.test, data.mean, data.std, EVAL_BATCH, GPU)
+            batches = test_images(there.dataset, member.run.recipe.augmentation, GPU, Loaders())
             tally(member.deployed, batches, dtype, GPU)
         if diagnosing:
-            diagnose(member, teacher, there.dataset, probe(there.dataset), GPU)
+            positions = probe(there.dataset)
+            part = training_images(there.dataset, member.run.recipe.augmentation, positions)
+            diagnose(member, teacher, there.dataset, part, positions, GPU)
         for step in (0,) if member.needs.full_batches else (1, 0):
             images, batch = there.batch(epoch=1, step=step)
             targets = teacher_outputs(teacher, images, dtype) if teacher else None

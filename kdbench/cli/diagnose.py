@@ -39,18 +39,14 @@ def diagnose(
 
     With the state at the end of training; images are not augmented, network and modules are in eval mode.
     """
-    import torch
-
     from kdbench.cli.reading import existing_store
     from kdbench.cli.values import imported_teachers, registry_with
     from kdbench.data.dataset import called
-    from kdbench.data.streamed import resident
     from kdbench.environment.device import resolve_device
     from kdbench.execution.reopen import reopen
     from kdbench.report.figures.samples import draw
     from kdbench.report.figures.style import save
-    from kdbench.training.diagnosis import diagnose as diagnose_run
-    from kdbench.training.diagnosis import diagnoses
+    from kdbench.training.diagnosis import diagnose_all, diagnoses
     from kdbench.training.member import method_of
     from kdbench.training.numerics import numerics
 
@@ -74,12 +70,12 @@ def diagnose(
             f"run '{run_id}' was trained on {record.run.dataset}, data of somebody's own; say where they lie now, as "
             "in --dataset folder:DIR."
         )
-    loaded = resident(registry.dataset(dataset or record.run.dataset).load(data_dir))
+    loaded = registry.dataset(dataset or record.run.dataset).load(data_dir)
     files = dict(imported_teachers(teacher or [], registry).values())
     where = resolve_device(device)
     member, taught_by = reopen(record, store, registry, loaded, where, files)
     with numerics(record.run.recipe.precision):
-        found = diagnose_run(member, taught_by, loaded, torch.arange(len(loaded.train.labels)), where)
+        found = diagnose_all(member, taught_by, loaded, where)
     if values:
         found = {name: found[name] for name in chosen("--values", values, tuple(found))}
     if as_json:

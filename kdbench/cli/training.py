@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import torch
 
     from kdbench.cli.executors import Where
-    from kdbench.data.dataset import Dataset
+    from kdbench.data.streamed import AnyDataset
     from kdbench.execution.options import Options
     from kdbench.execution.schedule import Summary
 
@@ -90,7 +90,7 @@ def train_grid(
 def _train(
     session: Session,
     plan: Plan,
-    dataset: Dataset,
+    dataset: AnyDataset,
     how: Options,
     where: Where,
     stop_requested: Callable[[], bool],

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
 from kdbench.inputs.added_later import MARK, Growing
 from kdbench.inputs.errors import UserError
+
+if TYPE_CHECKING:
+    from kdbench.data.dataset import DatasetInfo
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Strength = Annotated[float, Field(ge=0)]
@@ -68,6 +71,22 @@ class Augmentation(Growing):
         if self.resize and self.size and self.resize < self.size:
             raise ValueError(f"resize {self.resize} is smaller than size {self.size}, which is cut out of it")
         return self
+
+
+def side_of(info: DatasetInfo, augmentation: Augmentation) -> int:
+    """Pixels a side of what networks see: the data set's own, or what images of any size are brought to.
+
+    Raises `UserError` where nothing says what these are, and for what images of one size are not given.
+    """
+    if info.input_size is not None:
+        refuse_beyond_memory(augmentation, info.name, info.input_size)
+        return info.input_size
+    if augmentation.size is None:
+        raise UserError(
+            f"data set '{info.name}' has images of several sizes; say to which one they are brought, as in --set "
+            "recipe.augmentation.size=224."
+        )
+    return augmentation.size
 
 
 def refuse_beyond_memory(augmentation: Augmentation, name: str, pixels: int) -> None:

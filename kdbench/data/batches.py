@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdbench.data.augment import Augmentation, refuse_beyond_memory
+from kdbench.data.augment import Augmentation, side_of
 from kdbench.data.dataset import Dataset
 from kdbench.data.known import Channels
 from kdbench.data.seeds import stream
@@ -37,7 +37,7 @@ class Batches:
         seed: int,
         device: torch.device,
     ):
-        refuse_beyond_memory(augmentation, dataset.info.name, dataset.info.side)
+        side_of(dataset.info, augmentation)
         split = dataset.train.to(device)
         self._size = len(split.labels)
         self._batch_size = batch_size
@@ -56,8 +56,7 @@ class Batches:
     def epoch(self, epoch: int) -> None:
         """Draw the order, crops and flips of `epoch`, and move them to the device in one go."""
         generator = torch.Generator().manual_seed(stream(*self._names, epoch))
-        order = torch.randperm(self._size, generator=generator)
-        flips = torch.randint(2, (self._size,), generator=generator) * self._augmentation.flip
+        order, flips = shuffled(self._size, self._augmentation, generator)
         positions = 2 * self._augmentation.crop_padding + 1
         top, left = torch.randint(positions, (2, self._size), generator=generator)
         self._drawn = torch.stack([order, top, left, flips]).to(self._device)
@@ -90,9 +89,18 @@ class Batches:
         """The test images in order, without augmentation, and their labels."""
         return eval_batches(self._test, self._dataset.mean, self._dataset.std, EVAL_BATCH, self._device)
 
+    def close(self) -> None:
+        """Nothing is held that must be given back."""
+
     @cached_property
     def _test(self) -> Split:
         return self._dataset.test.to(self._device)
+
+
+def shuffled(size: int, augmentation: Augmentation, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """An order of `size` images, and for each place in it whether the image there is flipped, int64 [N]."""
+    order = torch.randperm(size, generator=generator)
+    return order, torch.randint(2, (size,), generator=generator) * augmentation.flip
 
 
 def gather_batch(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from kdbench.data.dataset import Dataset, DatasetInfo, DatasetSource
-from kdbench.data.streamed import resident
+from kdbench.data.dataset import DatasetInfo, DatasetSource
+from kdbench.data.streamed import AnyDataset
 from kdbench.inputs.errors import UserError
 
 
@@ -24,9 +24,9 @@ class OpenDataset:
         return self.source.known(self.data_dir) or self.loaded.info
 
     @cached_property
-    def loaded(self) -> Dataset:
+    def loaded(self) -> AnyDataset:
         """The data set on the CPU. Raises `UserError` where it is missing, damaged, or not what `info` said before."""
-        dataset, named = resident(self.source.load(self.data_dir)), vars(self).get("info")
+        dataset, named = self.source.load(self.data_dir), vars(self).get("info")
         if named and named.checksum not in (None, dataset.checksum):
             raise UserError(f"data set '{named.name}' is not what it was when this command began; run again.")
         if named and named.name != dataset.info.name:

@@ -12,6 +12,19 @@ def stream(*parts: str | int) -> int:
 
 
 @contextmanager
+def drawing(*parts: str | int) -> Iterator[None]:
+    """The same as `seeded` for the generator of the CPU alone, which takes a hundredth of its time."""
+    import torch
+
+    before = torch.get_rng_state()
+    torch.default_generator.manual_seed(stream(*parts))
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before)
+
+
+@contextmanager
 def seeded(*parts: str | int) -> Iterator[None]:
     """Torch's CPU random state inside is that of `stream(*parts)`; outside it is left as it was."""
     import torch

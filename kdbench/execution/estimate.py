@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from kdbench.data.augment import side_of
 from kdbench.data.dataset import DatasetInfo
 from kdbench.execution.plan import cohorts
 from kdbench.execution.threads import threads_for
@@ -57,10 +58,10 @@ class Estimator:
             images = self._training_images(run)
             frozen = run.role == "pre_stage"
             passes = 1 if frozen else TRAINING_PASSES
-            tested = 0 if frozen else self._info.test_size * run.recipe.epochs
-            students += self._forward(run.student) * (passes * images + tested)
+            tested = self._test_images(run)
+            students += self._forward(run.student, run.recipe) * (passes * images + tested)
             if run.teacher:
-                cost = self._forward(run.teacher.architecture) * images
+                cost = self._forward(run.teacher.architecture, run.recipe) * images
                 alone += cost
                 recipe = run.recipe.model_copy(update={"lr": 0.0}).model_dump_json()
                 teacher_passes[run.teacher.key, recipe, run.seed] = cost
@@ -73,7 +74,7 @@ class Estimator:
         shares: Counter[str] = Counter()
         threads: dict[str, int] = {}
         for run in runs:
-            shares[run.student] += self._forward(run.student) * self._training_images(run)
+            shares[run.student] += self._forward(run.student, run.recipe) * self._training_images(run)
             threads[run.student] = threads_for(run, device, self._forward)
         counted, seconds = 0, 0.0
         for name, share in shares.most_common():
@@ -91,6 +92,13 @@ class Estimator:
             return measured_rate(device, recipe, network, self._info) * (cores // threads)
         finally:
             torch.set_num_threads(cores)
+
+    def images(self, run: Run) -> int:
+        """Images that its cohort reads to train and to evaluate a run, whoever else is in the cohort."""
+        return self._training_images(run) + self._test_images(run)
+
+    def _test_images(self, run: Run) -> int:
+        return 0 if run.role == "pre_stage" else self._info.test_size * run.recipe.epochs
 
     def _training_images(self, run: Run) -> int:
         batch, cap = run.recipe.batch_size, run.recipe.max_steps
@@ -116,11 +124,12 @@ def measured_rate(
 
     On CUDA the step is captured and replayed, as in training.
     """
-    operations = TRAINING_PASSES * forward_flops(network, info.side) * recipe.batch_size
+    side = side_of(info, recipe.augmentation)
+    operations = TRAINING_PASSES * forward_flops(network, side) * recipe.batch_size
     network = place(network, device).train()
     # Without a loss that means anything, steps of some length would diverge.
     optimizer = torch.optim.SGD(network.parameters(), lr=0.0, momentum=recipe.momentum, fused=True)
-    images = torch.randn(recipe.batch_size, 3, info.side, info.side, device=device)
+    images = torch.randn(recipe.batch_size, 3, side, side, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
 
     def step() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from kdbench.data.augment import side_of
 from kdbench.data.dataset import DatasetInfo
 from kdbench.inputs.places import asking
 from kdbench.meta import without_data
@@ -21,20 +22,21 @@ class Footprint:
     def __init__(self, registry: Registry, info: DatasetInfo):
         self._registry = registry
         self._info = info
-        self._trained: dict[tuple[str, int], int] = {}
+        self._trained: dict[tuple[str, int, int], int] = {}
 
     def cohort(self, runs: Iterable[Run]) -> int:
         """Images and labels, the teacher, each run's network in training, and what methods declare to keep."""
         runs = list(runs)
-        size = self._info.side
-        data = (self._info.train_size + self._info.test_size) * (3 * size * size + torch.int64.itemsize)
+        # Of images in files no more is on the device than a batch.
+        pixels = (self._info.input_size or 0) ** 2
+        data = (self._info.train_size + self._info.test_size) * (3 * pixels + torch.int64.itemsize)
         teachers = {run.teacher.architecture for run in runs if run.teacher}
         return data + sum(map(self.weights, teachers)) + sum(map(self._run, runs))
 
     def _run(self, run: Run) -> int:
-        key = run.student, run.recipe.part_size
+        key = run.student, run.recipe.part_size, side_of(self._info, run.recipe.augmentation)
         if key not in self._trained:
-            self._trained[key] = training_bytes(self._build(run.student), *key[1:], self._info.side)
+            self._trained[key] = training_bytes(self._build(run.student), *key[1:])
         # Beyond weights, gradients and one average of the gradients.
         beyond = (run.recipe.state_copies - 2) * self.weights(run.student)
         method, params = method_of(run, self._registry)

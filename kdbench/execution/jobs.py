@@ -50,5 +50,8 @@ def make_jobs(runs: Iterable[Run], store: Store, device: torch.device, flops: Fo
         for cohort in cohorts(group, store):
             alone = device.type == "cpu" and threads == 1 and not cohort[0].teacher
             jobs += [Job(part, threads) for part in ([[run] for run in cohort] if alone else [cohort])]
-    work = {job: (_ORDER[job.role], job.threads, sum(flops(run.student) for run in job.runs)) for job in jobs}
-    return sorted(jobs, key=work.__getitem__, reverse=True)
+
+    def work(job: Job) -> tuple[int, int, int]:
+        return _ORDER[job.role], job.threads, sum(flops(run.student, run.recipe) for run in job.runs)
+
+    return sorted(jobs, key=work, reverse=True)

@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable
 
 import torch
 
-from kdbench.data.dataset import Dataset
+from kdbench.data.augment import side_of
 from kdbench.data.seeds import seeded
+from kdbench.data.streamed import AnyDataset
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.places import asking
 from kdbench.method import Batch, Method
@@ -22,7 +23,7 @@ CPU = torch.device("cpu")
 NAMED = 3
 
 
-def check_last_batch(runs: Iterable[Run], registry: Registry, dataset: Dataset) -> None:
+def check_last_batch(runs: Iterable[Run], registry: Registry, dataset: AnyDataset) -> None:
     """Raise `UserError` if some of `runs` can make no step with an epoch's last batch.
 
     It is of one image, or the only batch, and short where their methods want full ones.
@@ -89,14 +90,14 @@ def _such_as(images: int, size: int) -> str:
     return f", such as {nearest}" if nearest else ""
 
 
-def _can(run: Run, registry: Registry, dataset: Dataset) -> bool:
+def _can(run: Run, registry: Registry, dataset: AnyDataset) -> bool:
     """Whether a step with one image goes well, or does not with two either: then it is no matter of the batch."""
     with seeded("last batch"):
         return _steps(run, registry, dataset, 1) or not _steps(run, registry, dataset, 2)
 
 
-def _steps(run: Run, registry: Registry, dataset: Dataset, images: int) -> bool:
-    side = dataset.info.side
+def _steps(run: Run, registry: Registry, dataset: AnyDataset, images: int) -> bool:
+    side = side_of(dataset.info, run.recipe.augmentation)
     inputs, index = torch.randn(images, 3, side, side), torch.arange(images)
     batch = Batch(dataset.train.labels[:images].clone(), index=index, epoch=torch.ones(()))
     try:
@@ -110,13 +111,14 @@ def _steps(run: Run, registry: Registry, dataset: Dataset, images: int) -> bool:
         return False
 
 
-def _untrained(run: Run, registry: Registry, dataset: Dataset) -> FrozenTeacher | None:
+def _untrained(run: Run, registry: Registry, dataset: AnyDataset) -> FrozenTeacher | None:
     if run.teacher is None:
         return None
     architecture, info = registry.architecture(run.teacher.architecture), dataset.info
     network = architecture.build(info.num_classes).eval().requires_grad_(False)
-    return FrozenTeacher(network, architecture.shapes(info.num_classes, info.side), "", None)
+    side = side_of(info, run.recipe.augmentation)
+    return FrozenTeacher(network, architecture.shapes(info.num_classes, side), "", None)
 
 
-def _pre_stage(run: Run, registry: Registry, dataset: Dataset, teacher: FrozenTeacher | None) -> Method:
+def _pre_stage(run: Run, registry: Registry, dataset: AnyDataset, teacher: FrozenTeacher | None) -> Method:
     return Member(run, registry, dataset, teacher, None, CPU).method.eval().requires_grad_(False)

@@ -9,7 +9,7 @@ from types import TracebackType
 
 import torch
 
-from kdbench.data.dataset import Dataset
+from kdbench.data.streamed import AnyDataset
 from kdbench.execution.executor import Ended
 from kdbench.execution.footprint import Footprint
 from kdbench.execution.jobs import Job
@@ -34,7 +34,7 @@ class LocalExecutor:
         self,
         store: Store,
         registry: Registry,
-        dataset: Dataset,
+        dataset: AnyDataset,
         options: Options,
         stop_requested: Callable[[], bool],
         say: Callable[[str], None],

@@ -11,7 +11,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from kdbench.data.dataset import Dataset
+from kdbench.data.streamed import AnyDataset
 from kdbench.execution import birth
 from kdbench.execution.jobs import Job
 from kdbench.execution.options import Options
@@ -33,7 +33,7 @@ class WorkerPool:
     They are started when there is something for them to do, each for one place, and stay until the pool is closed.
     """
 
-    def __init__(self, store: Store, registry: Registry, dataset: Dataset, options: Options):
+    def __init__(self, store: Store, registry: Registry, dataset: AnyDataset, options: Options):
         self._given = store, options, dataset
         self._registry = registry
         self._stopping = False
@@ -136,7 +136,7 @@ class WorkerPool:
 class _Worker:
     """The parent's end of a worker process."""
 
-    def __init__(self, store: Store, options: Options, dataset: Dataset, place: Place):
+    def __init__(self, store: Store, options: Options, dataset: AnyDataset, place: Place):
         self.place = place
         context = birth.context()
         self.pipe: Connection

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from kdbench.data.dataset import Dataset
+from kdbench.data.streamed import AnyDataset
 from kdbench.execution.teachers import TeacherShelf
 from kdbench.inputs.errors import UserError
 from kdbench.registry import Registry
@@ -21,7 +21,7 @@ def reopen(
     record: Record,
     store: Store,
     registry: Registry,
-    dataset: Dataset,
+    dataset: AnyDataset,
     device: torch.device,
     imported: Mapping[str, Path],
 ) -> tuple[Member, FrozenTeacher | None]:
@@ -42,7 +42,7 @@ def reopen(
         raise UserError(
             f"run {record.id} had an imported teacher; give it with --teacher {run.teacher.architecture}=FILE."
         )
-    teacher = shelf.teacher(run.teacher) if run.teacher else None
+    teacher = shelf.teacher(run.teacher, run.recipe) if run.teacher else None
     if teacher and teacher.sha256 != record.teacher_sha256:
         raise UserError(f"the teacher of run {record.id} was another one (sha256 {record.teacher_sha256}).")
     pre_stage = shelf.pre_stage(run.pre_stage) if run.pre_stage else None

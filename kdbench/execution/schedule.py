@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from kdbench.data.dataset import Dataset
+from kdbench.data.streamed import AnyDataset
 from kdbench.execution.executor import Ended, Executor
 from kdbench.execution.jobs import Job, make_jobs, needed_by
 from kdbench.execution.last_batch import check_last_batch
@@ -49,7 +49,7 @@ class Summary:
 
 #: Makes what executes jobs, of (store, registry, data set, options, stop requested, say).
 MakeExecutor = Callable[
-    [Store, Registry, Dataset, Options, Callable[[], bool], Callable[[str], None]],
+    [Store, Registry, AnyDataset, Options, Callable[[], bool], Callable[[str], None]],
     Executor,
 ]
 
@@ -58,7 +58,7 @@ def execute(
     plan: Plan,
     store: Store,
     registry: Registry,
-    dataset: Dataset,
+    dataset: AnyDataset,
     options: Options,
     stop_requested: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = lambda sentence: None,

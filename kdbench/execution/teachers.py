@@ -8,10 +8,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from kdbench.data.dataset import Dataset
+from kdbench.data.augment import side_of
+from kdbench.data.streamed import AnyDataset
 from kdbench.inputs.errors import UserError
 from kdbench.method import Build, Method
 from kdbench.model import place
+from kdbench.recipe import Recipe
 from kdbench.registry import Registry
 from kdbench.run import Run, Teacher
 from kdbench.store.store import Store
@@ -20,13 +22,16 @@ from kdbench.training.member import FrozenTeacher, method_of
 
 
 class TeacherShelf:
-    """Frozen teachers by key, each loaded once. `imported` maps the sha256 of imported weights to their file."""
+    """Frozen teachers, each loaded once for a size of images.
+
+    `imported` maps the sha256 of imported weights to their file.
+    """
 
     def __init__(
         self,
         store: Store,
         registry: Registry,
-        dataset: Dataset,
+        dataset: AnyDataset,
         device: torch.device,
         imported: Mapping[str, Path],
     ):
@@ -35,21 +40,25 @@ class TeacherShelf:
         self._dataset = dataset
         self._device = device
         self._imported = imported
-        self._loaded: dict[str, FrozenTeacher] = {}
+        self._loaded: dict[tuple[str, int], FrozenTeacher] = {}
 
-    def teacher(self, teacher: Teacher) -> FrozenTeacher:
-        """The teacher on the device, in eval mode, without gradients. Raises `UserError` if its file does not fit."""
-        if teacher.key not in self._loaded:
-            self._loaded[teacher.key] = self._load(teacher)
-        return self._loaded[teacher.key]
+    def teacher(self, teacher: Teacher, recipe: Recipe) -> FrozenTeacher:
+        """The teacher on the device, in eval mode, without gradients, for images as `recipe` has them.
+
+        Raises `UserError` if its file does not fit.
+        """
+        key = teacher.key, side_of(self._dataset.info, recipe.augmentation)
+        if key not in self._loaded:
+            self._loaded[key] = self._load(teacher, key[1])
+        return self._loaded[key]
 
     def check_imported(self, runs: Iterable[Run]) -> None:
         """Raise `UserError` if the file of an imported teacher of any of `runs` does not fit."""
         for run in runs:
             if run.teacher and run.teacher.imported:
-                self.teacher(run.teacher)
+                self.teacher(run.teacher, run.recipe)
 
-    def _load(self, teacher: Teacher) -> FrozenTeacher:
+    def _load(self, teacher: Teacher, side: int) -> FrozenTeacher:
         info = self._dataset.info
         architecture = self._registry.architecture(teacher.architecture)
         network = architecture.build(info.num_classes)
@@ -66,12 +75,12 @@ class TeacherShelf:
             measured = metadata.get(f"top1 {info.name}")
             top1 = float(measured) if measured else None
         place(network, self._device).eval().requires_grad_(False)
-        return FrozenTeacher(network, architecture.shapes(info.num_classes, info.side), sha256, top1)
+        return FrozenTeacher(network, architecture.shapes(info.num_classes, side), sha256, top1)
 
     def pre_stage(self, run: Run) -> Method:
         """A trained pre-stage, frozen."""
         assert run.teacher is not None
-        teacher = self.teacher(run.teacher)
+        teacher = self.teacher(run.teacher, run.recipe)
         method_class, params = method_of(run, self._registry)
         labels, batch_size = self._dataset.train.labels.clone(), run.recipe.batch_size
         # As `Member` builds it for training: the network it sees as its student is the teacher.

@@ -18,5 +18,5 @@ def threads_for(run: Run, device: torch.device, flops: ForwardFlops) -> int:
     resumed or put into another cohort must give the same bits.
     """
     networks = [run.student] + ([run.teacher.architecture] if run.teacher else [])
-    batch = max(flops(network) for network in networks) * run.recipe.batch_size
+    batch = max(flops(network, run.recipe) for network in networks) * run.recipe.batch_size
     return 1 if device.type == "cpu" and batch < SMALL_BATCH_FLOPS else torch.get_num_threads()

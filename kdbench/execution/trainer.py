@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 
-from kdbench.data.dataset import Dataset
+from kdbench.data.augment import side_of
+from kdbench.data.streamed import AnyDataset
 from kdbench.environment.device import peak_memory
 from kdbench.environment.sources import source_file
 from kdbench.environment.summary import environment
+from kdbench.execution.loaders import loaders
 from kdbench.execution.memory import DoesNotFit, in_halves
 from kdbench.execution.options import Options
 from kdbench.execution.plan import cohorts
@@ -39,7 +41,7 @@ class Trainer:
         self,
         store: Store,
         registry: Registry,
-        dataset: Dataset,
+        dataset: AnyDataset,
         options: Options,
         *,
         stop_requested: Callable[[], bool],
@@ -66,7 +68,7 @@ class Trainer:
         return [record for part in parts for record in in_halves(part, self.store, self._train, self._too_large)]
 
     def _train(self, runs: list[Run]) -> list[Record]:
-        teacher = self._shelf.teacher(runs[0].teacher) if runs[0].teacher else None
+        teacher = self._shelf.teacher(runs[0].teacher, runs[0].recipe) if runs[0].teacher else None
         recorder = _Recorder(self, teacher, len(runs))
         # More than one position where somebody wrote a state since the runs were put together, as a worker whose parent
         # was killed does at the end of its batch.
@@ -89,20 +91,28 @@ class Trainer:
 
     def pace(self, runs: list[Run], ready: Callable[[], None]) -> float:
         """Seconds of a training step of a cohort of new runs, of which nothing is kept; see `Cohort.pace`."""
-        teacher = self._shelf.teacher(runs[0].teacher) if runs[0].teacher else None
+        teacher = self._shelf.teacher(runs[0].teacher, runs[0].recipe) if runs[0].teacher else None
         members = {run.id: (self._new_member(run, teacher), Progress(run_id=run.id)) for run in runs}
         return self._cohort(members, teacher).pace(ready)
 
     def _cohort(self, members: dict[str, tuple[Member, Progress]], teacher: FrozenTeacher | None) -> Cohort:
         lanes, deterministic = self.options.lanes, self.options.deterministic
-        return Cohort(members, teacher, self.dataset, self.options.device, lanes=lanes, deterministic=deterministic)
+        return Cohort(
+            members,
+            teacher,
+            self.dataset,
+            self.options.device,
+            lanes=lanes,
+            deterministic=deterministic,
+            loaders=loaders(self.options.device, max(1, len(self.options.gpus)) * max(1, self.options.workers)),
+        )
 
     def _new_member(self, run: Run, teacher: FrozenTeacher | None) -> Member:
         pre_stage = self._shelf.pre_stage(run.pre_stage) if run.pre_stage else None
         return Member(run, self.registry, self.dataset, teacher, pre_stage, self.options.device)
 
     def _too_large(self, run: Run, reason: str) -> Record:
-        recorder = _Recorder(self, self._shelf.teacher(run.teacher) if run.teacher else None, 1)
+        recorder = _Recorder(self, self._shelf.teacher(run.teacher, run.recipe) if run.teacher else None, 1)
         progress = read_progress(self.store.checkpoint_path(run.id), run.id)
         failure = Failure(reason=f"does not fit into memory even alone: {reason}", epoch=progress.epoch)
         recorder.write(run, progress, "failed", failure)
@@ -182,7 +192,9 @@ class _Recorder:
             cohort_size=self._size,
             peak_memory_bytes=peak_memory(self._trainer.options.device),
             deployed_parameters=sum(p.numel() for p in member.deployed.parameters()),
-            deployed_flops=forward_flops(member.deployed, self._trainer.dataset.info.side),
+            deployed_flops=forward_flops(
+                member.deployed, side_of(self._trainer.dataset.info, member.run.recipe.augmentation)
+            ),
             training_parameters=sum(p.numel() for p in member.parameters),
         )
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from kdbench.cells import Cell
-from kdbench.data.batches import EVAL_BATCH, eval_batches
-from kdbench.data.dataset import Dataset
+from kdbench.data.delivery import test_images
+from kdbench.data.streamed import AnyDataset
+from kdbench.execution.loaders import loaders
 from kdbench.execution.teachers import TeacherShelf
 from kdbench.inputs.errors import UserError
 from kdbench.registry import Registry
@@ -50,13 +51,16 @@ class CellPredictions:
 class Predictor:
     """Loads runs' deployed networks and asks them about the test set. Raises `UserError` if torchmetrics is missing."""
 
-    def __init__(self, store: Store, registry: Registry, dataset: Dataset, device: torch.device, shelf: TeacherShelf):
+    def __init__(
+        self, store: Store, registry: Registry, dataset: AnyDataset, device: torch.device, shelf: TeacherShelf
+    ):
         self._metrics = _torchmetrics()
         self._store = store
         self._registry = registry
         self._dataset = dataset
         self._device = device
         self._shelf = shelf
+        self._loaders = loaders(device)
         self._labels = dataset.test.labels.cpu()
         self._of_teacher: dict[str, Tensor] = {}
 
@@ -77,13 +81,13 @@ class Predictor:
     def _teacher_classes(self, cell: Cell) -> Tensor:
         key = cell.teacher.key
         if key not in self._of_teacher:
-            network = self._shelf.teacher(cell.teacher).network
+            network = self._shelf.teacher(cell.teacher, cell.runs[0].recipe).network
             self._of_teacher[key] = self._logits(network, cell.runs[0]).argmax(dim=1)
         return self._of_teacher[key]
 
     def _deployed(self, run: Run) -> nn.Module:
         """The network as deployed: built the way training built it, since a method may deploy modules of its own."""
-        teacher = self._shelf.teacher(run.teacher) if run.teacher else None
+        teacher = self._shelf.teacher(run.teacher, run.recipe) if run.teacher else None
         pre_stage = self._shelf.pre_stage(run.pre_stage) if run.pre_stage else None
         member = Member(run, self._registry, self._dataset, teacher, pre_stage, self._device)
         load_weights(member.deployed, self._store.weights_path(run.id), run.student)
@@ -92,8 +96,7 @@ class Predictor:
     @torch.no_grad()
     def _logits(self, network: nn.Module, run: Run) -> Tensor:
         """Logits of the test set in the run's precision, [N, K] float32 on the CPU."""
-        data = self._dataset
-        batches = eval_batches(data.test, data.mean, data.std, EVAL_BATCH, self._device)
+        batches = test_images(self._dataset, run.recipe.augmentation, self._device, self._loaders)
         with numerics(run.recipe.precision):
             return torch.cat([forward(network, images, run.recipe.autocast).float().cpu() for images, _ in batches])
 

@@ -6,13 +6,15 @@ import contextlib
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from typing import NoReturn, Protocol
 
 import torch
 
-from kdbench.data.batches import Batches
-from kdbench.data.dataset import Dataset
+from kdbench.data.delivery import delivery, training_images
+from kdbench.data.reading import Loaders, NotDelivered
+from kdbench.data.split import Split
+from kdbench.data.streamed import AnyDataset
 from kdbench.inputs.errors import UserError
 from kdbench.inputs.places import describe, exits_refused, homes
 from kdbench.method import Method
@@ -50,20 +52,21 @@ class Listener(Protocol):
 class Cohort:
     """Members and their progress. All start at one position; one that fails or diverges leaves, the others go on.
 
-    On CUDA members compute on `lanes` streams (0: measured);
-    `deterministic` makes a GPU's results bit-exact, as a CPU's always are.
+    On CUDA members compute on `lanes` streams (0: measured); `deterministic` makes a GPU's results bit-exact, as a
+    CPU's always are. `loaders` read images that are in files.
     """
 
     def __init__(
         self,
         members: dict[str, tuple[Member, Progress]],
         teacher: FrozenTeacher | None,
-        dataset: Dataset,
+        dataset: AnyDataset,
         device: torch.device,
         clock: Callable[[], float] = time.perf_counter,
         *,
         lanes: int = 1,
         deterministic: bool = False,
+        loaders: Loaders | None = None,
     ):
         self.members = dict(members)
         self.size = len(members)
@@ -74,12 +77,8 @@ class Cohort:
         first = next(iter(members.values()))
         self._recipe: Recipe = first[0].run.recipe
         self._start = first[1].position
-        self._batches = Batches(
-            dataset,
-            augmentation=self._recipe.augmentation,
-            batch_size=self._recipe.batch_size,
-            seed=first[0].run.seed,
-            device=device,
+        self._batches = delivery(
+            dataset, self._recipe, first[0].run.seed, device, loaders or Loaders(), tested=not first[0].frozen
         )
         steps = self._batches.steps
         self._steps = min(steps, self._recipe.max_steps or steps)
@@ -91,7 +90,7 @@ class Cohort:
     def train(self, listener: Listener) -> None:
         """Train every member to its last epoch. Raises `Interrupted` when the listener asks to stop."""
         first_epoch, first_step = self._start
-        with numerics(self._recipe.precision, self._deterministic):
+        with contextlib.closing(self._batches), self._delivered(listener), self._numerics():
             self._batches.epoch(first_epoch)
             self._step = self._make_step()
             for epoch in range(first_epoch, self._recipe.epochs + 1):
@@ -102,7 +101,7 @@ class Cohort:
 
     def pace(self, ready: Callable[[], None]) -> float:
         """Seconds of a training step, the mean of `TIMED_STEPS` after a first one; `ready` is called in between."""
-        with numerics(self._recipe.precision, self._deterministic):
+        with contextlib.closing(self._batches), self._numerics():
             self._batches.epoch(1)
             step = self._make_step()
             step(1, 0)
@@ -113,6 +112,19 @@ class Cohort:
                 step(1, number % self._steps)
             self._synchronise()
             return (self._clock() - began) / TIMED_STEPS
+
+    def _numerics(self) -> contextlib.AbstractContextManager[None]:
+        return numerics(self._recipe.precision, self._deterministic)
+
+    @contextlib.contextmanager
+    def _delivered(self, listener: Listener) -> Iterator[None]:
+        """Images that cannot be read fail all members, who would have seen them all."""
+        try:
+            yield
+        except NotDelivered as error:
+            for member, progress in self.members.values():
+                listener.ended(member, progress, "failed", Failure(reason=str(error), epoch=progress.epoch))
+            self.members.clear()
 
     def _train_epoch(self, epoch: int, first_step: int, listener: Listener) -> None:
         began = self._clock()
@@ -144,7 +156,7 @@ class Cohort:
             began = self._clock()
             try:
                 diagnostics = self._diagnose(member)
-            except torch.OutOfMemoryError:
+            except (NotDelivered, torch.OutOfMemoryError):
                 raise
             except Exception as error:
                 self._fail(member, progress, listener, error, epoch)
@@ -186,11 +198,15 @@ class Cohort:
             self._fail(*self.members[run_id], listener, error, epoch)
         return scores
 
+    @cached_property
+    def _probed(self) -> Split:
+        return training_images(self._dataset, self._recipe.augmentation, probe(self._dataset))
+
     @exits_refused()
     def _diagnose(self, member: Member) -> dict[str, float]:
         if not diagnoses(member.method_class):
             return {}
-        values = diagnose(member, self._teacher, self._dataset, probe(self._dataset), self._device)
+        values = diagnose(member, self._teacher, self._dataset, self._probed, probe(self._dataset), self._device)
         return {name: float(value.mean()) for name, value in values.items()}
 
     @property

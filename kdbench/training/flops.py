@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
 
+from kdbench.data.augment import side_of
 from kdbench.data.dataset import DatasetInfo
+from kdbench.recipe import Recipe
 from kdbench.registry import Registry
 
 
@@ -37,14 +39,15 @@ class ForwardFlops:
     def __init__(self, registry: Registry, info: DatasetInfo):
         self._registry = registry
         self._info = info
-        self._counted: dict[str, int] = {}
+        self._counted: dict[tuple[str, int], int] = {}
 
-    def __call__(self, architecture: str) -> int:
-        """Operations per image at the data set's size and number of classes."""
-        if architecture not in self._counted:
+    def __call__(self, architecture: str, recipe: Recipe) -> int:
+        """Operations per image of the size that networks see by `recipe`, at the data set's number of classes."""
+        key = architecture, side_of(self._info, recipe.augmentation)
+        if key not in self._counted:
             network = self._registry.architecture(architecture)
             # On meta nothing is initialised, which takes most of the time.
             with torch.device("meta"):
                 model = network.build(self._info.num_classes)
-            self._counted[architecture] = forward_flops(model, self._info.side)
-        return self._counted[architecture]
+            self._counted[key] = forward_flops(model, key[1])
+        return self._counted[key]

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from kdbench.data.dataset import Dataset
+from kdbench.data.augment import side_of
 from kdbench.data.seeds import seeded, stream
+from kdbench.data.streamed import AnyDataset
 from kdbench.declared import NEEDS_INDICES, method_params
 from kdbench.inputs.places import exits_refused
 from kdbench.method import Batch, Build, Method, MethodParams, Needs
@@ -83,7 +84,7 @@ class Member:
         self,
         run: Run,
         registry: Registry,
-        dataset: Dataset,
+        dataset: AnyDataset,
         teacher: FrozenTeacher | None,
         pre_stage: Method | None,
         device: torch.device,
@@ -93,7 +94,7 @@ class Member:
         self.run = run
         self.method_class, params = method_of(run, registry)
         architecture = registry.architecture(run.student)
-        shapes = architecture.shapes(dataset.info.num_classes, dataset.info.side)
+        shapes = architecture.shapes(dataset.info.num_classes, side_of(dataset.info, run.recipe.augmentation))
         self.frozen = run.role == "pre_stage"
         if self.frozen:
             assert teacher is not None

@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from kdbench.data.batches import Batches
+from kdbench.data.delivery import Delivery
 from kdbench.data.mixing import Mixing
 from kdbench.inputs.places import exits_refused
 from kdbench.method import Batch
@@ -34,7 +34,7 @@ class Lockstep:
 
     members: list[Member]
     teacher: FrozenTeacher | None
-    batches: Batches
+    batches: Delivery
     epoch: Tensor
     position: Tensor
     mixing: Mixing | None
@@ -42,7 +42,7 @@ class Lockstep:
     refused: dict[Member, str]
 
     @classmethod
-    def of(cls, members: Sequence[Member], teacher: FrozenTeacher | None, batches: Batches) -> Lockstep:
+    def of(cls, members: Sequence[Member], teacher: FrozenTeacher | None, batches: Delivery) -> Lockstep:
         device = members[0].totals.device
         if teacher:
             teacher.freeze()
@@ -109,7 +109,7 @@ class Step(Protocol):
     """Trains the members for one batch. None of its calls waits for the device, but for those that capture."""
 
     def __call__(self, epoch: int, step: int) -> Faults:
-        """Batch `step` of the epoch that `Batches` holds; members that raised are dropped and returned."""
+        """Batch `step` of the epoch that `batches` hold; members that raised are dropped and returned."""
 
     def drop(self, member: Member) -> None:
         """Go on without a member."""

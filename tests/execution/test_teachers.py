@@ -11,7 +11,7 @@ from kdbench.run import Teacher
 from kdbench.store.store import Store
 from kdbench.store.weights import save_weights
 from tests.gpu import CPU
-from tests.training.support import noise_dataset, runs, train
+from tests.training.support import RECIPE, noise_dataset, runs, train
 
 REGISTRY = load_plugins()
 
@@ -37,17 +37,18 @@ def test_weights_that_the_record_does_not_name_are_refused(trained, tmp_path):
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     (run,) = runs("mtkd_ssr")
     assert (
-        shelf(tmp_path).teacher(run.teacher).sha256 == Store(tmp_path).record(run.teacher.trained_by.id).weights_sha256
+        shelf(tmp_path).teacher(run.teacher, run.recipe).sha256
+        == Store(tmp_path).record(run.teacher.trained_by.id).weights_sha256
     )
     path = Store(tmp_path).weights_path(run.teacher.trained_by.id)
     other(path)
     with pytest.raises(UserError, match=r"teacher resnet14 has no sound weights \(its tensors are not those"):
-        shelf(tmp_path).teacher(run.teacher)
+        shelf(tmp_path).teacher(run.teacher, run.recipe)
     path.unlink()
     with pytest.raises(
         UserError, match=rf"does not exist.*put the right file at {path}, or give `kdbench results repair"
     ):
-        shelf(tmp_path).teacher(run.teacher)
+        shelf(tmp_path).teacher(run.teacher, run.recipe)
 
 
 def test_so_are_a_pre_stages(trained, tmp_path):
@@ -63,7 +64,7 @@ def test_so_are_a_pre_stages(trained, tmp_path):
 def test_an_imported_file_that_was_replaced_is_refused(tmp_path):
     file = tmp_path / "teacher.safetensors"
     first = Teacher(architecture="resnet14", imported=other(file))
-    assert shelf(tmp_path, {first.imported: file}).teacher(first).sha256 == first.imported
+    assert shelf(tmp_path, {first.imported: file}).teacher(first, RECIPE).sha256 == first.imported
     other(file)
     with pytest.raises(UserError, match="is not the file that this command began with"):
-        shelf(tmp_path, {first.imported: file}).teacher(first)
+        shelf(tmp_path, {first.imported: file}).teacher(first, RECIPE)

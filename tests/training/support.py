@@ -10,6 +10,7 @@ from kdbench.cells import Expansion
 from kdbench.data.augment import Augmentation
 from kdbench.data.dataset import Dataset, make_dataset
 from kdbench.data.split import Split
+from kdbench.data.streamed import AnyDataset
 from kdbench.execution.options import Options
 from kdbench.execution.trainer import Trainer
 from kdbench.grid import Grid, Row, Table
@@ -61,8 +62,9 @@ def runs(
     seed: int = 0,
     recipe: Recipe = RECIPE,
     params: Mapping[str, dict[str, object]] | None = None,
+    dataset: AnyDataset | None = None,
 ) -> list[Run]:
-    """One run a method."""
+    """One run a method, on noise unless a data set is given."""
     chosen = params or {}
     grid = Grid(
         name="test",
@@ -76,7 +78,7 @@ def runs(
             ),
         ),
     )
-    cells = Expansion(grid, load_plugins(), noise_dataset().info).cells
+    cells = Expansion(grid, load_plugins(), (dataset or noise_dataset()).info).cells
     return [run for cell in cells for run in cell.runs]
 
 
@@ -91,34 +93,38 @@ class Stop:
         return self._left == 0
 
 
-def trainer(folder: Path, *, stop_after: int = 0, registry: Registry | None = None) -> Trainer:
-    """A trainer on the noise data set that writes into `folder`."""
+def trainer(
+    folder: Path, *, stop_after: int = 0, registry: Registry | None = None, dataset: AnyDataset | None = None
+) -> Trainer:
+    """A trainer that writes into `folder`, on noise unless a data set is given."""
     registry = registry or load_plugins()
     return Trainer(
         Store(folder),
         registry,
-        noise_dataset(),
+        dataset or noise_dataset(),
         Options(CPU, checkpoint_seconds=1e9, command="test"),
         stop_requested=Stop(stop_after),
         emit=registry.notify,
     )
 
 
-def train(folder: Path, group: list[Run], *, stop_after: int = 0) -> dict[str, Record]:
+def train(
+    folder: Path, group: list[Run], *, stop_after: int = 0, dataset: AnyDataset | None = None
+) -> dict[str, Record]:
     """Train what a cohort rests on, then the cohort; the records of the cohort by method."""
     store = Store(folder)
     for run in group:
         for needed in (run.teacher.trained_by if run.teacher else None, run.pre_stage):
             if needed and store.record(needed.id) is None:
-                trainer(folder).train([needed])
-    records = trainer(folder, stop_after=stop_after).train(group)
+                trainer(folder, dataset=dataset).train([needed])
+    records = trainer(folder, stop_after=stop_after, dataset=dataset).train(group)
     return {record.run.method: record for record in records}
 
 
-def train_interrupted(folder: Path, group: list[Run], *, stop_after: int) -> None:
+def train_interrupted(folder: Path, group: list[Run], *, stop_after: int, dataset: AnyDataset | None = None) -> None:
     """The same, stopped after so many batches."""
     try:
-        train(folder, group, stop_after=stop_after)
+        train(folder, group, stop_after=stop_after, dataset=dataset)
     except Interrupted:
         return
     raise AssertionError("training ended before it was stopped")

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from kdbench.data.dataset import Dataset
+from kdbench.data.streamed import AnyDataset
 from kdbench.execution.cluster.machines import Machine, Machines
 from kdbench.execution.cluster.task import Cohort, Event, Failed, Kept, Message, Stop, train
 from kdbench.execution.executor import Ended
@@ -45,7 +45,7 @@ class RayExecutor:
         self,
         store: Store,
         registry: Registry,
-        dataset: Dataset,
+        dataset: AnyDataset,
         options: Options,
         stop_requested: Callable[[], bool],
         say: Callable[[str], None],

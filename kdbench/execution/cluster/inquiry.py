@@ -8,7 +8,6 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kdbench.data.streamed import resident
 from kdbench.environment.sources import Code
 from kdbench.environment.versions import versions
 from kdbench.execution.cluster.parcel import Parcel, pack
@@ -76,7 +75,7 @@ def _data(inquiry: Inquiry, registry: Registry) -> Parcel | None:
         source = registry.dataset(inquiry.dataset_spec)
         if not source.available(inquiry.data_dir):
             return None
-        dataset = resident(source.load(inquiry.data_dir))
+        dataset = source.load(inquiry.data_dir)
     except Exception:
         return None
     return pack(dataset) if dataset.checksum == inquiry.data_sha256 else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kdbench.data.dataset import Dataset
+from kdbench.data.streamed import AnyDataset
 from kdbench.environment.versions import versions
 from kdbench.execution.cluster.connect import Node, nodes
 from kdbench.execution.cluster.inquiry import Answer, Inquiry, answer, code_of, difference, kinds
@@ -43,7 +43,7 @@ class Machines:
     def __init__(
         self,
         registry: Registry,
-        dataset: Dataset,
+        dataset: AnyDataset,
         options: Options,
         runs: Sequence[Run],
         dataset_spec: str,

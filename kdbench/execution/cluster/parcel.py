@@ -1,4 +1,7 @@
-"""A data set as it travels through the object store: arrays, which all processes of a machine read from one memory."""
+"""A data set as it travels through the object store: arrays, which all processes of a machine read from one memory.
+
+Images in files stay there, and every machine has to have them at the same place.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +12,34 @@ import torch
 
 from kdbench.data.dataset import Dataset
 from kdbench.data.split import Split
+from kdbench.data.streamed import AnyDataset, StreamedDataset
 
 Parcel = dict[str, Any]
 
 
-def pack(dataset: Dataset) -> Parcel:
-    """A data set as plain values and NumPy arrays."""
+def pack(dataset: AnyDataset) -> Parcel:
+    """A data set as plain values and NumPy arrays; one in files as it is."""
+    if isinstance(dataset, StreamedDataset):
+        return {"streamed": dataset}
     plain = {name: getattr(dataset, name) for name in ("info", "classes", "mean", "std", "notes")}
     return plain | {name: _arrays(getattr(dataset, name)) for name in ("train", "test")}
 
 
-def unpack(parcel: Parcel) -> Dataset:
+def unpack(parcel: Parcel) -> AnyDataset:
     """The data set; its images stay where the parcel has them, which may not be written to."""
+    if "streamed" in parcel:
+        streamed: StreamedDataset = parcel["streamed"]
+        return streamed
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         splits = {name: Split(*map(torch.from_numpy, parcel[name])) for name in ("train", "test")}
     return Dataset(**{**parcel, **splits})
 
 
-def size(dataset: Dataset) -> int:
-    """Bytes of a data set's images and labels."""
+def size(dataset: AnyDataset) -> int:
+    """Bytes of a data set's images and labels, of labels alone where images are in files."""
+    if isinstance(dataset, StreamedDataset):
+        return sum(split.labels.nbytes for split in (dataset.train, dataset.test))
     splits = (dataset.train, dataset.test)
     return sum(tensor.nbytes for split in splits for tensor in (split.images, split.labels))
 

@@ -1,0 +1,44 @@
+"""Who reads images while a cohort trains: how many processes, and how they come into being."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import warnings
+
+import torch
+
+from kdbench.data.reading import Loaders
+from kdbench.execution import birth
+from kdbench.execution.interrupt import StopSignal
+
+#: Of one cohort: more were not seen to be of use to the field's own loaders.
+MOST = 16
+
+
+def loaders(device: torch.device, cohorts: int = 1) -> Loaders:
+    """For one cohort, where so many train at a time on the GPUs of this machine.
+
+    On a CPU one process reads beside a cohort that computes on all threads, for a core decodes what ten train on; one
+    on a single thread reads for itself, since others train on the other cores. On a GPU it is the cohort's share of the
+    cores, less the one that feeds the GPU.
+    """
+    on_a_cpu = int(torch.get_num_threads() > 1)
+    number = on_a_cpu if device.type == "cpu" else min(MOST, max(1, _cores() // cohorts - 1))
+    return Loaders(number, birth.context(), birth.quiet_birth, begin)
+
+
+def begin() -> None:
+    """What a reading process does first: signals may reach the whole process group, and whom it reads for decides when
+    it ends; what libraries warn of is for their developers.
+    """
+    for number in StopSignal.SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
