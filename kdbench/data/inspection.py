@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
+from kdbench.data.contents import of_each_image
 from kdbench.data.dataset import DatasetSource
 from kdbench.data.local import RememberedFolder
 from kdbench.data.streamed import AnyDataset, ImageSplit, StreamedDataset
@@ -15,8 +12,6 @@ from kdbench.inputs.errors import UserError
 
 #: How many broken images are named.
 NAMED = 20
-#: Images that are handed to the threads at a time.
-BLOCK = 1024
 
 
 class BrokenImages(UserError):
@@ -43,7 +38,7 @@ def inspected(source: DatasetSource, data_dir: Path | None) -> AnyDataset:
 
 def _inspect(dataset: StreamedDataset) -> None:
     named, count = [], 0
-    for wrong in _broken(dataset):
+    for wrong in filter(None, of_each_image(dataset, _wrong)):
         count += 1
         if count <= NAMED:
             named.append(wrong)
@@ -53,16 +48,8 @@ def _inspect(dataset: StreamedDataset) -> None:
         raise BrokenImages(named)
 
 
-def _broken(dataset: StreamedDataset) -> Iterator[str]:
-    """A sentence on each image that cannot be decoded, in order. They are decoded side by side, in threads."""
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for split in (dataset.train, dataset.test):
-            for start in range(0, len(split), BLOCK):
-                rows = range(start, min(start + BLOCK, len(split)))
-                yield from filter(None, threads.map(partial(_wrong, split), rows))
-
-
 def _wrong(split: ImageSplit, row: int) -> str | None:
+    """What is wrong with an image, in a sentence."""
     try:
         split.decode(row)
     except UserError as error:

@@ -23,10 +23,11 @@ class Store:
     """A results folder.
 
     `records/ID.json`; `checkpoints`, `weights` and, if asked for, `final/ID.safetensors`; `claims/ID.N` while a process
-    trains the run; `damaged/` and `replaced/` hold what was set aside.
+    trains the run; `contents/DIGEST.sha256`, the digest of what a streamed data set's files hold; `damaged/` and
+    `replaced/` hold what was set aside.
     """
 
-    FOLDERS = ("records", "checkpoints", "weights", "final", "claims", "damaged", "replaced")
+    FOLDERS = ("records", "checkpoints", "weights", "final", "claims", "contents", "damaged", "replaced")
 
     def __init__(self, root: Path):
         self.root = root
@@ -51,6 +52,10 @@ class Store:
     def final_path(self, run_id: str) -> Path:
         """Where the whole state of a finished run lies, its method's own modules included, if it was to be kept."""
         return self.root / "final" / f"{run_id}.safetensors"
+
+    def contents_path(self, data_sha256: str) -> Path:
+        """Where the digest lies of what the files of a streamed data set hold, once it was asked for."""
+        return self.root / "contents" / f"{data_sha256}.sha256"
 
     @property
     def claims(self) -> Path:

@@ -12,6 +12,7 @@ from kdbench.inputs.errors import UserError
 from kdbench.store import files
 from kdbench.store.store import Store
 from tests.cli.support import kdbench, tiny_grid
+from tests.data.support import write_jpegs
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,19 @@ def test_a_sound_folder(trained):
     assert done.code == 0 and "0 files removed" in done.out
     done = kdbench("results", "check", "--results", trained / "none")
     assert done.code == 2 and "does not exist" in done.err
+
+
+def test_data_are_compared_where_it_is_asked_for(trained, tmp_path):
+    words = ["results", "check", "--results", trained / "results"]
+    done = kdbench(*words, "--data")
+    assert done.code == 0 and "digits: 5 records of 5 rest on these data\n" in done.out
+    other = kdbench(*words, "--data", "--json", "--dataset", f"imagefolder:{write_jpegs(tmp_path / 'pets')}")
+    found = json.loads(other.out)
+    assert other.code == 1 and found["data"] == [] and found["sound_records"] == 5
+    assert "no record rests on data set 'pets@" in found["problems"][0]["what"]
+    assert "only on others: digits" in found["problems"][0]["what"]
+    alone = kdbench(*words, "--dataset", "digits")
+    assert alone.code == 2 and "--dataset says where the data lie that --data reads; give both" in alone.err
 
 
 def test_damage_is_found_and_set_aside_and_trained_again(folder):

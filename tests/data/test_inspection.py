@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kdbench.data import BUILTIN_SOURCES, inspection, resolve_dataset
+from kdbench.data import BUILTIN_SOURCES, contents, inspection, resolve_dataset
 from kdbench.data.inspection import BrokenImages, inspected
 from kdbench.inputs.errors import UserError
 from tests.data.support import jpeg, png, random_split, write_jpegs, write_parquet
@@ -47,7 +47,7 @@ def test_every_broken_row_is_named_of_images_that_memory_would_hold(
     wrong = named(f"parquet:{tmp_path}")
     assert [line.partition(": ")[0] for line in wrong] == [f"{tmp_path}/train.parquet, row {row}" for row in (3, 8, 11)]
     monkeypatch.setattr(inspection, "NAMED", 2)
-    monkeypatch.setattr(inspection, "BLOCK", 7)
+    monkeypatch.setattr(contents, "BLOCK", 7)
     assert named(f"parquet:{tmp_path}") == [*wrong[:2], "1 more images are broken."]
 
 
