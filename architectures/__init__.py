@@ -2,6 +2,7 @@
 
 from kdbench.hookspecs import hookimpl
 from kdbench.model import Architecture
+from kdbench.scheme import ArchitectureScheme
 from kdbench_architectures import (
     imagenet,
     mobilenetv1,
@@ -13,9 +14,13 @@ from kdbench_architectures import (
     vgg,
     wrn,
 )
+from kdbench_architectures.of_timm import Timm
+
+FAMILIES = (resnet, resnet50, wrn, vgg, mobilenetv2, shufflenetv1, shufflenetv2, imagenet, mobilenetv1)
+#: The networks that are listed.
+NETWORKS: list[Architecture] = [architecture for family in FAMILIES for architecture in family.ARCHITECTURES]
 
 
 @hookimpl
-def kdbench_architectures() -> list[Architecture]:
-    families = (resnet, resnet50, wrn, vgg, mobilenetv2, shufflenetv1, shufflenetv2, imagenet, mobilenetv1)
-    return [architecture for family in families for architecture in family.ARCHITECTURES]
+def kdbench_architectures() -> list[Architecture | ArchitectureScheme]:
+    return [*NETWORKS, Timm()]

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from kdbench.hookspecs import hookimpl
     from kdbench.inputs.errors import UserError
     from kdbench.method import Batch, Build, Method, MethodParams, Needs, param
-    from kdbench.model import Architecture, Head, Outputs, Shapes, StagedModel
+    from kdbench.model import Architecture, Head, NotOfferedError, Outputs, Shapes, StagedModel
+    from kdbench.scheme import ArchitectureScheme
     from kdbench.stage_end import EndsInReLU
 
 __all__ = [
     "Architecture",
+    "ArchitectureScheme",
     "Batch",
     "Build",
     "Dataset",
@@ -30,6 +32,7 @@ __all__ = [
     "Method",
     "MethodParams",
     "Needs",
+    "NotOfferedError",
     "Outputs",
     "Shapes",
     "Split",
@@ -53,7 +56,8 @@ _HOMES = {
     "kdbench.factory": ("create_model", "list_models"),
     "kdbench.hookspecs": ("hookimpl",),
     "kdbench.method": ("Batch", "Build", "Method", "MethodParams", "Needs", "param"),
-    "kdbench.model": ("Architecture", "Head", "Outputs", "Shapes", "StagedModel"),
+    "kdbench.model": ("Architecture", "Head", "NotOfferedError", "Outputs", "Shapes", "StagedModel"),
+    "kdbench.scheme": ("ArchitectureScheme",),
     "kdbench.stage_end": ("EndsInReLU",),
 }
 

@@ -66,13 +66,15 @@ def declined(
     Raises `UserError` where one of the networks does not take such data.
     """
     from kdbench.shapes import shapes_of
+    from kdbench.trial import Side, why_declined
 
     method = registry.method(name)
     params = method_params(method, values)
-    of_student = shapes_of(registry, student, num_classes, input_size)
-    of_teacher = shapes_of(registry, teacher, num_classes, input_size) if teacher else None
-    with asking(method, "decline"):
-        return method.decline(params, of_student, of_teacher)
+
+    def side(network: str) -> Side:
+        return Side(registry.architecture(network), shapes_of(registry, network, num_classes, input_size), input_size)
+
+    return why_declined(method, params, side(student), side(teacher) if teacher else None)
 
 
 def pre_stage(registry: Registry, name: str, values: Mapping[str, object]) -> dict[str, Any] | None:

@@ -18,7 +18,8 @@ def create_model(
     *,
     registry: Registry | None = None,
 ) -> StagedModel:
-    """A network by name (upper and lower case alike), with the weights of a kdbench safetensors file if one is given.
+    """A network by name (upper and lower case alike; `timm:NAME` for any of timm's), with the weights of a kdbench
+    safetensors file if one is given.
 
     Raises `UserError` for an unknown name and for a file that does not fit the network.
     """
@@ -30,6 +31,14 @@ def create_model(
 
 
 def list_models(filter: str = "*", *, registry: Registry | None = None) -> list[str]:
-    """Names of all networks that match a wildcard, sorted, such as `list_models("wrn_*")`."""
-    names = (registry or load_plugins()).architectures
+    """Names of all networks that match a wildcard, sorted, such as `list_models("wrn_*")`.
+
+    A wildcard that begins with a scheme, such as `timm:resnet*`, is for the networks behind it.
+    """
+    registry = registry or load_plugins()
+    scheme, colon, _ = filter.partition(":")
+    names = registry.architectures
+    if colon:
+        made_by = registry.scheme(scheme)
+        names = [f"{made_by.name}:{name}" for name in made_by.names()]
     return sorted((n for n in names if fnmatch(n.lower(), filter.lower())), key=str.lower)

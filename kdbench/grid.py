@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from kdbench.inputs.names import unfit_name
+from kdbench.inputs.networks import splits
 from kdbench.inputs.seeds import parse_seeds
 from kdbench.recipe import Recipe
 
@@ -15,7 +16,7 @@ MAX_RUNS = 100_000
 
 
 class Pair(BaseModel):
-    """Teacher architecture and student architecture, written `teacher:student`."""
+    """Teacher architecture and student architecture, written `teacher:student`; each may be `scheme:name`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -29,10 +30,10 @@ class Pair(BaseModel):
 def _parse_pair(value: object) -> object:
     match value:
         case str():
-            teacher, _, student = (part.strip() for part in value.partition(":"))
-            if not (teacher and student) or ":" in student:
+            # Where there are several ways, the registry, which knows schemes, tells which is meant (`selection.py`).
+            if (read := next(splits(value), None)) is None:
                 raise ValueError(f"a pair is written teacher:student, not '{value}'")
-            return {"teacher": teacher, "student": student}
+            return {"teacher": read[0], "student": read[1]}
         # What YAML makes of a space behind the colon, and of a list.
         case dict() if len(value) == 1:
             raise _no_pair(*next(iter(value.items())))

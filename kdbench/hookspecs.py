@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kdbench.method import Method
     from kdbench.model import Architecture
     from kdbench.run import Run
+    from kdbench.scheme import ArchitectureScheme
     from kdbench.store.records import Epoch, Record
 
 hookspec = pluggy.HookspecMarker("kdbench")
@@ -25,8 +26,8 @@ def kdbench_methods() -> Iterable[type[Method]]:  # type: ignore[empty-body]
 
 
 @hookspec
-def kdbench_architectures() -> Iterable[Architecture]:  # type: ignore[empty-body]
-    """Networks."""
+def kdbench_architectures() -> Iterable[Architecture | ArchitectureScheme]:  # type: ignore[empty-body]
+    """Networks, and schemes that make them by name."""
 
 
 @hookspec

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class _Zeros(TorchFunctionMode):
@@ -39,3 +40,24 @@ def without_data() -> Iterator[None]:
     """
     with torch.device("meta"), _Zeros():
         yield
+
+
+class _Draws(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes the operators that draw random numbers."""
+
+    def __init__(self, found: list[str]):
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._found = found
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            self._found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def watching_draws() -> Iterator[list[str]]:
+    """Gives a list, to which each operator inside the context that draws random numbers adds its name."""
+    found: list[str] = []
+    with _Draws(found):
+        yield found

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdbench.inputs.errors import UserError
-from kdbench.meta import without_data
+from kdbench.meta import watching_draws, without_data
 from kdbench.stage_end import before_and_after_relu, last_norm, normalised
 
 Feature = Literal["logits", "stem", "stages", "final_map", "embedding", "preactivations", "class_maps"]
@@ -23,6 +23,10 @@ FEATURES: tuple[Feature, ...] = get_args(Feature)
 
 class UndeclaredNeedError(AttributeError):
     """A method read something that its `needs` do not declare."""
+
+
+class NotOfferedError(UserError):
+    """A method asked of a network what that network does not have; it declines the pair with this sentence."""
 
 
 class Outputs:
@@ -115,13 +119,26 @@ def _detached(value: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class Shapes:
-    """Sizes of one sample's outputs: `stem`, `stages` and `final_map` are (C, H, W)."""
+    """Sizes of one sample's outputs: `stem`, `stages` and `final_map` are (C, H, W).
+
+    What is `absent` in the network has the size 0; the harness lets no method that needs it see the pair. `unbranched`
+    are the stages (1-based) after which no branch can start, the last one aside. `draws` says whether the network draws
+    random numbers in training, as dropout does.
+    """
 
     num_classes: int
     stem: tuple[int, int, int]
     stages: tuple[tuple[int, int, int], ...]
     final_map: tuple[int, int, int]
     embedding: int
+    absent: tuple[Feature, ...] = ()
+    unbranched: tuple[int, ...] = ()
+    draws: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the network offers whatever a method may ask for."""
+        return not (self.absent or self.unbranched)
 
 
 def spatial_mean(maps: Tensor) -> Tensor:
@@ -163,7 +180,13 @@ class StagedModel(nn.Module):
 
     Where a family's stages end before the batch norm and the ReLU that their maps pass next, `norms_behind` gives those
     norms of a network (or of its branch), one a stage.
+
+    A network that is made otherwise derives from it, gives `outputs`, `branch` and `parts`, and says in `offers` and
+    `branches` what it has of all this; whatever else it is asked for raises `NotOfferedError`.
     """
+
+    #: Features that `outputs` gives, if asked for.
+    offers: tuple[Feature, ...] = FEATURES
 
     def __init__(
         self,
@@ -223,6 +246,16 @@ class StagedModel(nn.Module):
         """Logits [B, K] of images [B, 3, H, W]."""
         return self.outputs(x).logits
 
+    @property
+    def branches(self) -> tuple[int, ...]:
+        """Stages (1-based) after which a branch can start."""
+        return tuple(range(1, len(self.stages)))
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """What comes before the head, by names for messages."""
+        return {"stem": self.stem} | {f"stage {n}": stage for n, stage in enumerate(self.stages, 1)}
+
     def branch(self, after: int) -> StagedModel:
         """A freshly initialised copy of the main branch behind stage `after`: its remaining stages and the head.
 
@@ -274,14 +307,19 @@ class Architecture:
         """
         with without_data():
             model, images = self.build(num_classes), torch.empty(2, 3, input_size, input_size)
-            with self._asked(f"take images of {input_size}×{input_size}"):
+            with self._asked(f"take images of {input_size}×{input_size}"), watching_draws() as draws:
                 outputs = model.outputs(images)
+        there = outputs.features
+        stages = tuple(map(_size, outputs.stages))
         return Shapes(
             num_classes=num_classes,
-            stem=_size(outputs.stem),
-            stages=tuple(map(_size, outputs.stages)),
-            final_map=_size(outputs.final_map),
-            embedding=outputs.embedding.shape[1],
+            stem=_size(outputs.stem) if "stem" in there else (0, 0, 0),
+            stages=stages,
+            final_map=_size(outputs.final_map) if "final_map" in there else (0, 0, 0),
+            embedding=outputs.embedding.shape[1] if "embedding" in there else 0,
+            absent=tuple(feature for feature in FEATURES if feature not in model.offers),
+            unbranched=tuple(after for after in range(1, len(stages)) if after not in model.branches),
+            draws=bool(draws),
         )
 
     @contextmanager
@@ -289,6 +327,8 @@ class Architecture:
         """Turns what the network's code raises into a `UserError`."""
         try:
             yield
+        except UserError:
+            raise
         except (Exception, SystemExit) as error:
             text = " ".join(str(error).split())
             raise UserError(f"network '{self.name}' cannot {what}: {type(error).__name__}: {text}.") from error

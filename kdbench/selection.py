@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from kdbench.grid import Grid, Pair, PairField, Row, Table
 from kdbench.inputs import paths
 from kdbench.inputs.documents import read_yaml
 from kdbench.inputs.errors import UserError, lacking, unknown
+from kdbench.inputs.networks import network_of_scheme, setting
 from kdbench.inputs.validation import unknown_key, validated
 from kdbench.paper import load_paper_table
 from kdbench.recipe import Recipe, load_recipe
@@ -32,6 +34,7 @@ class Selection(BaseModel):
     recipe_name: str | None = Field(None, description="a recipe in place of the grid's `recipe`")
     recipe: dict[str, Any] = Field({}, description="single values of the students' and teachers' recipe, applied last")
     params: dict[str, dict[str, Any]] = {}
+    networks: dict[str, dict[str, Any]] = Field({}, description="settings of networks of a scheme, `scheme:name`")
     candidates: dict[str, dict[str, list[Any]]] = Field({}, description="method → parameter → values to compare")
 
 
@@ -66,7 +69,7 @@ def load_grid(
         values["dataset"] = registry.dataset_beside(dataset, path.parent)
     values["recipe"] = load_recipe(recipe, selection.recipe)
     values["teacher_recipe"] = load_recipe(own_teacher_recipe, selection.recipe)
-    grid = _canonical(_select(validated(Grid, values, what), selection, data_name), registry)
+    grid = _canonical(_select(validated(Grid, values, what), selection, data_name), registry, selection.networks)
     grid = validated(Grid, grid.model_dump(), what)  # what is selected must be a grid as well, of no more runs
     tables = tuple(_comparable(table, grid.recipe, own_recipe, registry) for table in grid.tables)
     return _with_distinct_cells(grid.model_copy(update={"tables": tables}), what)
@@ -183,16 +186,30 @@ def _with_params(row: Row, overrides: dict[str, dict[str, Any]]) -> Row:
     return row.model_copy(update={"params": params, "published": row.published and params == row.params})
 
 
-def _canonical(grid: Grid, registry: Registry) -> Grid:
-    """Every name as its plugin spells it; an unknown one is an error here, before anything is planned."""
+def _canonical(grid: Grid, registry: Registry, settings: dict[str, dict[str, Any]]) -> Grid:
+    """Every name as its plugin spells it, networks of a scheme with their settings; an unknown one is an error here,
+    before anything is planned.
+    """
+    set_for = {registry.name("architecture", name): values for name, values in settings.items()}
+    named: set[str] = set()
+
+    def whole(name: str) -> str:
+        written = network_of_scheme(name)
+        if written is None:
+            return name
+        plain = str(replace(written, settings={}))
+        named.add(plain)
+        given = {key: setting(key, value) for key, value in set_for.get(plain, {}).items()}
+        return registry.name("architecture", str(replace(written, settings=given | written.settings)))
+
     tables = []
     for table in grid.tables:
-        pairs = tuple(
-            Pair(teacher=registry.name("architecture", p.teacher), student=registry.name("architecture", p.student))
-            for p in table.pairs
-        )
+        both = (registry.pair(str(pair)) for pair in table.pairs)
+        pairs = tuple(Pair(teacher=whole(teacher), student=whole(student)) for teacher, student in both)
         rows = tuple(row.model_copy(update={"method": registry.name("method", row.method)}) for row in table.rows)
         tables.append(table.model_copy(update={"pairs": pairs, "rows": rows}))
+    if idle := set_for.keys() - named:
+        raise unknown("network in this selection", min(idle), named)
     registry.dataset(grid.dataset)
     return grid.model_copy(update={"tables": tuple(tables)})
 

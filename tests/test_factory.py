@@ -10,7 +10,7 @@ from kdbench.store.weights import save_weights
 
 def test_names_are_listed_sorted_and_by_wildcard():
     names = kdbench.list_models()
-    assert names == sorted(names, key=str.lower) and len(names) == 23
+    assert names == sorted(names, key=str.lower) and len(names) == 33
     assert kdbench.list_models("wrn_*") == ["wrn_16_1", "wrn_16_2", "wrn_40_1", "wrn_40_2"]
     assert kdbench.list_models("nothing*") == []
 

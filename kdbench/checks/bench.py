@@ -22,6 +22,7 @@ from kdbench.recipe import Precision, Recipe
 from kdbench.registry import Registry
 from kdbench.run import Run, Teacher
 from kdbench.training.member import FrozenTeacher
+from kdbench.trial import Side
 
 CPU = torch.device("cpu")
 NAME = "conformance"
@@ -54,6 +55,10 @@ class Bench:
         if architecture not in self._shapes:
             self._shapes[architecture] = self.registry.architecture(architecture).shapes(NUM_CLASSES, SIZE)
         return self._shapes[architecture]
+
+    def side(self, architecture: str) -> Side:
+        """A network of a pair."""
+        return Side(self.registry.architecture(architecture), self.shapes(architecture), SIZE)
 
     def teacher(self, architecture: str) -> FrozenTeacher:
         """The teacher that all methods are given a copy of: untrained, its norms fitted to the data."""

@@ -16,6 +16,7 @@ from kdbench.inputs.places import describe, exits_refused, homes
 from kdbench.method import BatchField, Method, MethodParams, Needs
 from kdbench.model import FEATURES, Shapes, UndeclaredNeedError
 from kdbench.recipe import Precision
+from kdbench.trial import why_declined
 
 
 class Case:
@@ -65,7 +66,10 @@ class Case:
     @exits_refused()
     def declined(self) -> str | None:
         """The sentence with which the method declines the pair."""
-        return self.method.decline(self.params, *self.shapes)
+        teacher = self.pair.teacher if self.needs.teacher else None
+        return why_declined(
+            self.method, self.params, self.bench.side(self.pair.student), self.bench.side(teacher) if teacher else None
+        )
 
     @cached_property
     def pre_stage(self) -> PreStageCase | None:

@@ -98,10 +98,9 @@ def _trained(name: str, before: Tensor, parameter: nn.Parameter, lr: float) -> T
 
 
 def _trunk(network: StagedModel) -> dict[str, bool]:
-    """Whether a gradient other than 0 reached the stem and each stage that has parameters."""
-    parts = {"stem": network.stem} | {f"stage {n}": stage for n, stage in enumerate(network.stages, 1)}
+    """Whether a gradient other than 0 reached each of its parts that has parameters."""
     return {
         name: any(p.grad is not None and bool(p.grad.any()) for p in part.parameters())
-        for name, part in parts.items()
+        for name, part in network.parts.items()
         if any(True for _ in part.parameters())
     }

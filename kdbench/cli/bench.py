@@ -55,17 +55,15 @@ def train(
     from kdbench.recipe import load_recipe
 
     registry = registry_with(plugin)
-    teacher, colon, student = pair.partition(":")
-    if not colon:
-        raise UserError(f"--pair takes TEACHER:STUDENT, not '{pair}'.")
+    teacher, student = registry.pair(pair)
     names = [registry.method(word).name for word in words(methods)]
     chosen = resolve_device(device)
     data, notes = dataset_or_noise(registry.dataset(dataset), data_dir)
     setting = Setting(
         registry,
         data,
-        registry.architecture(teacher).name,
-        registry.architecture(student).name,
+        teacher,
+        student,
         load_recipe(recipe, {"precision": precision}),
         chosen,
     )

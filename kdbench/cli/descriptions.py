@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from kdbench.cli.catalogue import count_runs
-from kdbench.cli.questions import CLASSES, PIXELS, network_described
+from kdbench.cli.questions import CLASSES, network_described
 from kdbench.cli.recipes import recipe_in_words
 from kdbench.grid import Row
 from kdbench.inputs.commands import kdbench
@@ -55,12 +55,18 @@ def describe_architecture(name: str, registry: Registry) -> dict[str, Any]:
         "network": network,
         "family": registry.family(network),
         "classes": CLASSES,
-        "pixels": PIXELS,
-        **found,
-        "stages": [*map(tuple, found["stages"])],
-        "final_map": tuple(found["final_map"]),
+        **_what_there_is(found),
         "plugin": registry.plugin_of("architecture", network).origin,
     }
+
+
+def _what_there_is(found: dict[str, Any]) -> dict[str, Any]:
+    """A network's sizes, with what it lacks where it lacks anything."""
+    absent, unbranched = found.pop("absent"), found.pop("unbranched")
+    shown = {**found, "stages": [*map(tuple, found["stages"])], "final_map": tuple(found["final_map"])}
+    shown = {key: value for key, value in shown.items() if key not in absent}
+    lacks = {"has_no": absent} if absent else {}
+    return shown | lacks | ({"no_branch_after_stage": unbranched} if unbranched else {})
 
 
 def describe_dataset(name: str, registry: Registry) -> dict[str, Any]:

@@ -84,8 +84,13 @@ def _or_unknown(tell: Callable[[], T]) -> T | str:
 @app.command("architectures")
 def architectures(as_json: JsonOption = False, plugin: PluginOption = None) -> None:
     """Networks, with parameters for 100 classes."""
+    from kdbench.cli.questions import scheme_described
+    from kdbench.registered.offers import SCHEME
+
     registry = _registry(plugin)
     _print([_architecture(registry, name) for name in registry.usable("architecture")], as_json)
+    for name in () if as_json else registry.usable(SCHEME):
+        tell(f"{name}:NAME: {registry.ask(scheme_described, name)} ({registry.plugin_of(SCHEME, name).origin})")
 
 
 def _architecture(registry: Registry, name: str) -> dict[str, Any]:

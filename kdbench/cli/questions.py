@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 from kdbench.declared import method_params
 from kdbench.environment.sources import source_file
 from kdbench.formula import formula
+from kdbench.inputs.errors import UserError
 from kdbench.inputs.places import asking
 
 if TYPE_CHECKING:
     from kdbench.method import MethodParams
+    from kdbench.model import Architecture, Shapes
     from kdbench.registry import Registry
 
-#: Classes and pixels at which networks are described: those of CIFAR-100.
-CLASSES, PIXELS = 100, 32
+#: Classes at which networks are described, those of CIFAR-100, and pixels: the first that a network takes.
+CLASSES, PIXELS = 100, (32, 224, 256)
 
 
 def citation(registry: Registry, name: str) -> str:
@@ -90,6 +92,11 @@ def parameters(registry: Registry, name: str) -> int:
         return sum(parameter.numel() for parameter in network.build(CLASSES).parameters())
 
 
+def scheme_described(registry: Registry, name: str) -> str:
+    """What a scheme of networks offers."""
+    return registry.scheme(name).about
+
+
 def network_described(registry: Registry, name: str) -> dict[str, Any]:
     """A network's size, and the shapes that methods see."""
     import torch
@@ -97,13 +104,27 @@ def network_described(registry: Registry, name: str) -> dict[str, Any]:
     from kdbench.training.flops import forward_flops
 
     network = registry.architecture(name)
-    shapes = network.shapes(CLASSES, PIXELS)
+    pixels, shapes = _taken(network)
     with torch.device("meta"):
         model = network.build(CLASSES)
     return {
+        "pixels": pixels,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "flops_per_image": forward_flops(model, PIXELS),
+        "flops_per_image": forward_flops(model, pixels),
         "stages": shapes.stages,
         "final_map": shapes.final_map,
         "embedding": shapes.embedding,
+        "absent": shapes.absent,
+        "unbranched": shapes.unbranched,
     }
+
+
+def _taken(network: Architecture) -> tuple[int, Shapes]:
+    """The pixels at which a network is described, and its shapes there. Raises `UserError` if it takes none of them."""
+    refusals = []
+    for pixels in PIXELS:
+        try:
+            return pixels, network.shapes(CLASSES, pixels)
+        except UserError as error:
+            refusals.append(error)
+    raise refusals[0]

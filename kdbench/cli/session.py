@@ -66,7 +66,7 @@ def open_session(
     from kdbench.store.store import Store
 
     registry = registry_with(plugin)
-    changed, params = parse_settings(settings or [])
+    changed, params, networks = parse_settings(settings or [])
     if precision:
         if "precision" in changed:
             raise UserError("--precision and --set recipe.precision say the same; give one of them.")
@@ -82,6 +82,7 @@ def open_session(
             "recipe_name": recipe or None,
             "recipe": changed,
             "params": by_method(params, registry),
+            "networks": networks,
             "candidates": by_method(parse_candidates(vary or []), registry),
         },
         "command line",

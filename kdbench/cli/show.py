@@ -61,7 +61,7 @@ def _named(name: str, kind: Kind | None, registry: Registry) -> tuple[str, str]:
     if kind is None and name.lower().endswith((".yaml", ".yml")):
         return "grid", name
     if kind is None and ":" in name:
-        return "dataset", name
+        return ("architecture" if registry.has_scheme(name.partition(":")[0]) else "dataset"), name
     names = {of: recipe_names() if of == "recipe" else registry.names(of) for of in KINDS}
     found = {of: one for of, known in names.items() for one in known if one.lower() == name.lower()}
     if kind:
@@ -89,9 +89,9 @@ def _described_method(name: str, settings: list[str], registry: Registry) -> dic
     from kdbench.cli.values import by_method, parse_settings
 
     found = registry.name("method", name)
-    recipe, settings_of = parse_settings(settings)
+    recipe, settings_of, networks = parse_settings(settings)
     values = by_method(settings_of, registry)
-    if recipe or values.keys() - {found}:
+    if recipe or networks or values.keys() - {found}:
         raise UserError(f"`kdbench show {found}` takes only --set {found}.PARAMETER=VALUE.")
     return registry.ask(method_described, found, values.get(found, {}))
 

@@ -58,7 +58,9 @@ def train(
     registry = registry_with(plugin)
     network = registry.architecture(architecture)
     data = OpenDataset(registry.dataset(dataset), data_dir)
-    overrides, params = parse_settings(settings or [])
+    overrides, params, networks = parse_settings(settings or [])
+    if networks:
+        raise UserError(f"write a network's settings behind its name: {network.name}+ARGUMENT=VALUE.")
     if params:
         raise UserError("a teacher is trained without a method; `--set` takes only recipe.KEY=VALUE here.")
     run = Run(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer
 
@@ -44,12 +44,22 @@ def seeds_of(text: str) -> tuple[int, ...]:
         raise UserError(f"--seeds: {error}.") from None
 
 
-def parse_settings(settings: list[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """(`recipe.…` values, values by method) of `--set` options."""
+class Settings(NamedTuple):
+    """What `--set` options say, of a network by its name `scheme:name`."""
+
+    recipe: dict[str, Any]
+    methods: dict[str, dict[str, Any]]
+    networks: dict[str, dict[str, Any]]
+
+
+def parse_settings(settings: list[str]) -> Settings:
+    """The values of `--set` options."""
     values: dict[str, dict[str, Any]] = {}
     given: set[str] = set()
     for setting in settings:
-        owner, key, text = _assignment(setting, "--set takes recipe.KEY=VALUE or METHOD.PARAMETER=VALUE")
+        owner, key, text = _assignment(
+            setting, "--set takes recipe.KEY=VALUE, METHOD.PARAMETER=VALUE or SCHEME:NAME.ARGUMENT=VALUE"
+        )
         path = f"{owner}.{key}"
         if twice := [other for other in given if f"{path}.".startswith(f"{other}.") or other.startswith(f"{path}.")]:
             raise UserError(f"--set names {max(path, *twice, key=len)} twice; leave one of them.")
@@ -58,7 +68,9 @@ def parse_settings(settings: list[str]) -> tuple[dict[str, Any], dict[str, dict[
         for part in reversed(key.split(".", MAX_YAML_DEPTH)):
             nested = {part: nested}
         values[owner] = merged(values.get(owner, {}), nested)
-    return values.pop("recipe", {}), values
+    recipe = values.pop("recipe", {})
+    networks = {owner: values.pop(owner) for owner in [*values] if ":" in owner}
+    return Settings(recipe, values, networks)
 
 
 def parse_candidates(settings: list[str]) -> dict[str, dict[str, list[Any]]]:
@@ -100,6 +112,15 @@ def by_method(values: dict[str, dict[str, Any]], registry: Registry) -> dict[str
     return found
 
 
+def _network_and_rest(text: str) -> tuple[str, str]:
+    """(network, rest) of `NETWORK=REST`: each setting in a network's name has a `+` and a `=`."""
+    name, equals, rest = text.partition("=")
+    while equals and name.count("+") > name.count("="):
+        more, equals, rest = rest.partition("=")
+        name += f"={more}"
+    return name, rest
+
+
 def parse_concurrency(text: str) -> int:
     """The number of a `--concurrency` option; 0 for `auto`."""
     if text == "auto":
@@ -117,8 +138,8 @@ def imported_teachers(teachers: list[str], registry: Registry) -> dict[str, tupl
 
     found: dict[str, tuple[str, Path]] = {}
     for text in teachers:
-        name, equals, given = text.partition("=")
-        if not (equals and name and given):
+        name, given = _network_and_rest(text)
+        if not (name and given):
             raise UserError(f"--teacher takes ARCH=FILE, such as resnet20=resnet20.safetensors, not '{text}'.")
         name = registry.name("architecture", name)
         if name in found:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from kdbench.declared import method_params
 from kdbench.environment.sources import Code, module_of
+from kdbench.registered.offers import SCHEME
 from kdbench.registry import Registry
 from kdbench.run import NUMERIC_VERSION, Role, Run
 from kdbench.store.records import Basis, Record
@@ -103,6 +104,8 @@ def read_sources(registry: Registry) -> None:
         _read(registry, registry.method(name))
     for name in registry.usable("architecture"):
         _read(registry, registry.architecture(name).builder)
+    for name in registry.usable(SCHEME):
+        _read(registry, registry.scheme(name))
 
 
 def _read(registry: Registry, thing: object) -> None:

@@ -14,7 +14,8 @@ from kdbench.inputs.errors import UserError
 from kdbench.inputs.names import unfit_name
 from kdbench.method import Method, MethodParams
 from kdbench.model import Architecture
-from kdbench.registered.offers import Offers, Plugin
+from kdbench.registered.offers import SCHEME, Offers, Plugin
+from kdbench.scheme import ArchitectureScheme
 
 T = TypeVar("T")
 #: What a plugin's code may end in; a script without a `__main__` guard exits where it is imported.
@@ -49,7 +50,8 @@ class Loaded:
             place = by_module[implementation.plugin_name]
             plugin = self.offers.plugins[place]
             try:
-                named = [(name_of(value), value) for value in implementation.function()]
+                offered = [value for value in implementation.function() if _is_of(kind, value)]
+                named = [(name_of(value), value) for value in offered]
             except FAILURES as error:
                 plugin.error = sentence(f"hook {hook} failed", error)
                 continue
@@ -103,12 +105,18 @@ class Loaded:
 _KINDS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "method": ("kdbench_methods", lambda method: method.name),
     "architecture": ("kdbench_architectures", lambda architecture: architecture.name),
+    SCHEME: ("kdbench_architectures", lambda scheme: scheme.name),
     "dataset": ("kdbench_datasets", lambda source: source.name),
     "grid": ("kdbench_grids", lambda path: path.stem),
     "paper table": ("kdbench_paper_tables", lambda path: path.stem),
 }
 #: Kinds that are files.
 FILES = ("grid", "paper table")
+
+
+def _is_of(kind: str, value: object) -> bool:
+    """Whether an offer is of that kind: one hook has networks and schemes of networks."""
+    return kind not in ("architecture", SCHEME) or (kind == SCHEME) == isinstance(value, ArchitectureScheme)
 
 
 def _unfit(kind: str, name: object, value: object) -> str | None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+#: The kind of what makes networks by name.
+SCHEME = "architecture scheme"
+
 
 @dataclass
 class Plugin:

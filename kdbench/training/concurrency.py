@@ -32,12 +32,14 @@ def requested() -> str:
 
 
 def make_step(work: Lockstep, device: torch.device, lanes: int) -> Step:
-    """Graphs on CUDA, with members on `lanes` streams (0: as many as are measured to be best); eager on a CPU, and
-    where KDBENCH_STEP says so.
+    """Graphs on CUDA, with members on `lanes` streams (0: as many as are measured to be best); eager on a CPU, where
+    a network has random layers, and where KDBENCH_STEP says so.
 
     The batches' epoch must have been drawn.
     """
-    if device.type == "cpu" or requested() == "eager":
+    # A graph draws the numbers of all members' random layers from one generator, and none would have its own.
+    random = any(member.random_layers for member in work.members)
+    if device.type == "cpu" or requested() == "eager" or random:
         return EagerStep(work)
 
     def build(count: int) -> Step:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +24,7 @@ from kdbench.supervised import Supervised
 from kdbench.training.average import Average
 from kdbench.training.numerics import autocast
 from kdbench.training.optimizer import make_optimizer
+from kdbench.training.random_layers import RandomLayers
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ class Member:
         self.num_classes = dataset.info.num_classes
         self.weights = self.method_class.weights(params)
         self.generator = torch.Generator(device) if "generator" in self.needs.batch else None
+        self.random_layers = RandomLayers(device) if shapes.draws else None
         named = [(name, p) for module in (self.network, self.method) for name, p in module.named_parameters()]
         trained = [(name, p) for name, p in named if p.requires_grad]
         self.parameters = [parameter for _, parameter in trained]
@@ -165,7 +168,10 @@ class Member:
         self.update([Part(images, teacher, batch)], torch.full_like(self.totals[0], step))
 
     def reseed(self, epoch: int, step: int) -> None:
-        """Put the loss's random numbers into the state of a step."""
+        """Put the random numbers of the loss and of the network's layers into the state of a step."""
+        if self.random_layers is not None:
+            run = self.run
+            self.random_layers.reseed(stream("layers", run.role, run.student, run.seed, epoch, step))
         if self.generator is not None:
             self.generator.manual_seed(stream("loss", self.method_class.name, self.run.seed, epoch, step))
 
@@ -199,11 +205,12 @@ class Member:
         """Σ weight × term of a batch, and the terms by name."""
         if self.generator is not None:
             batch = Batch(batch.labels, index=batch.index, epoch=batch.epoch, generator=self.generator)
-        terms = self.method.terms(
-            self.outputs(images),
-            (teacher or Outputs()).only(self.needs.teacher, "teacher"),
-            batch.only(self.needs.batch),
-        )
+        with self.random_layers.drawing() if self.random_layers else nullcontext():
+            terms = self.method.terms(
+                self.outputs(images),
+                (teacher or Outputs()).only(self.needs.teacher, "teacher"),
+                batch.only(self.needs.batch),
+            )
         if terms.keys() != self.weights.keys():
             raise ValueError(f"terms gave {sorted(terms)}, but weights names {sorted(self.weights)}")
         weighted = [weight * terms[name] for name, weight in self.weights.items() if weight]

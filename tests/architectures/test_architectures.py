@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdbench.model import FEATURES
-from kdbench_architectures import kdbench_architectures
+from kdbench_architectures import NETWORKS
 
-ARCHITECTURES = {architecture.name: architecture for architecture in kdbench_architectures()}
+ARCHITECTURES = {architecture.name: architecture for architecture in NETWORKS}
 #: The smallest network of each family, and of each kind of block.
 SMALL = [
     *("resnet8", "ResNet50", "wrn_16_1", "wrn_16_2", "vgg8", "MobileNetV2", "ShuffleV1", "ShuffleV2"),
@@ -35,7 +35,7 @@ def seeded(name: str, seed: int = 0, num_classes: int = 7):
 
 
 def test_names_are_unique_and_families_known():
-    assert len(ARCHITECTURES) == len(kdbench_architectures()) == 33
+    assert len(ARCHITECTURES) == len(NETWORKS) == 33
     families = {architecture.family for architecture in ARCHITECTURES.values()}
     assert families == {"resnet", "wrn", "vgg", "mobilenet", "shufflenet"}
 

@@ -6,9 +6,9 @@ import torchvision
 from torch import nn
 
 from kdbench.store.zoo import from_zoo
-from kdbench_architectures import kdbench_architectures
+from kdbench_architectures import NETWORKS
 
-ARCHITECTURES = {architecture.name: architecture for architecture in kdbench_architectures()}
+ARCHITECTURES = {architecture.name: architecture for architecture in NETWORKS}
 TORCHVISION = {
     "resnet18": "resnet18",
     "resnet34": "resnet34",

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from kdbench.store.zoo import from_zoo
-from kdbench_architectures import kdbench_architectures
+from kdbench_architectures import NETWORKS
 from tests.architectures.reference import expand, fill, images, names_sha256, reference
 
 REFERENCE = reference()
-ARCHITECTURES = {architecture.name: architecture for architecture in kdbench_architectures()}
+ARCHITECTURES = {architecture.name: architecture for architecture in NETWORKS}
 
 
 def test_the_same_networks_are_offered():

@@ -6,14 +6,14 @@ from torch import nn
 from torch.nn.functional import batch_norm, conv2d
 
 from kdbench.model import Outputs
-from kdbench_architectures import kdbench_architectures
+from kdbench_architectures import NETWORKS
 from kdbench_methods.dks import DKS
 from kdbench_methods.dks_heads import twice_as_wide
 from tests.methods import reference as ref
 from tests.methods.support import PAIRS, approx, assert_terms, case, check_gradient, shallow_heads
 from tests.support import STUDENT, TEACHER, build_method
 
-ARCHITECTURES = {architecture.name: architecture for architecture in kdbench_architectures()}
+ARCHITECTURES = {architecture.name: architecture for architecture in NETWORKS}
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)

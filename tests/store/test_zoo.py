@@ -19,7 +19,7 @@ from kdbench.inputs.errors import UserError
 from kdbench.model import Architecture
 from kdbench.store.weights import save_weights, tensors_sha256
 from kdbench.store.zoo import read_zoo_checkpoint
-from kdbench_architectures import kdbench_architectures
+from kdbench_architectures import NETWORKS
 from tests.support import STUDENT
 
 #: STUDENT under a zoo's names: conv1, layer1 … layer4, conv2, fc.
@@ -139,7 +139,7 @@ def test_a_network_is_found_wherever_its_names_and_shapes_stand(tmp_path, prefix
 )
 def test_files_without_the_counts_of_batch_norms_are_read(tmp_path, prefix):
     # As torchvision's oldest are, and PyTorch itself reads them.
-    architecture = next(known for known in kdbench_architectures() if known.name == "resnet8")
+    architecture = next(known for known in NETWORKS if known.name == "resnet8")
     ours = architecture.build(5).state_dict()
     names = [name for name in ours if not name.endswith("num_batches_tracked")]
     assert len(names) < len(ours)
