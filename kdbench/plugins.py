@@ -20,7 +20,7 @@ from kdbench import hookspecs
 from kdbench.environment.distributions import GROUP
 from kdbench.inputs.errors import UserError
 from kdbench.registered.memory import Memory
-from kdbench.registered.offers import Plugin
+from kdbench.registered.offers import FILE, Plugin
 from kdbench.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def load_plugins(files: tuple[Path, ...] = ()) -> Registry:
         _register(manager, plugin, entry.load)
         plugins.append(plugin)
     for path in files:
-        plugin = Plugin(_unique(path.stem, plugins), str(path), "file")
+        plugin = Plugin(_unique(path.stem, plugins), str(path), FILE)
         _register(manager, plugin, functools.partial(_import_file, _specification(path)))
         if plugin.error:
             raise UserError(f"plugin file {path}: {plugin.error}; mend it or leave --plugin out")

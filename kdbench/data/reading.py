@@ -41,13 +41,15 @@ def nothing() -> None:
 class Loaders:
     """Who reads: `number` processes, or whoever asks where that is 0.
 
-    They are made in `context` inside of `birth()`, and call `begin()` first.
+    They are made in `context` inside of `birth()`, and call `begin()` first. `before` is sent to them ahead of the data
+    set, which may need what that brings.
     """
 
     number: int = 0
     context: BaseContext | None = None
     birth: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
     begin: Callable[[], None] = nothing
+    before: object = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,17 @@ class Reader(TorchDataset[Tensor]):
             ) from None
 
 
+class _Sent(TorchDataset[Tensor]):
+    """A reader as processes get it: what comes before it, then itself."""
+
+    def __init__(self, before: object, reader: Reader):
+        self.before = before
+        self._reader = reader
+
+    def __getitems__(self, wanted: Wanted) -> Tensor | NotDelivered:
+        return self._reader.__getitems__(wanted)
+
+
 class Stream:
     """Batches in the order of their numbers, each read while those before it are used.
 
@@ -126,7 +139,7 @@ class Stream:
                 "worker_init_fn": partial(_begin, theirs, loaders.begin),
             }
         self._loader: DataLoader[Tensor] | None = DataLoader(
-            reader,
+            _Sent(loaders.before, reader),
             batch_sampler=self._order,
             num_workers=loaders.number,
             collate_fn=_as_it_is,

@@ -104,7 +104,9 @@ class Trainer:
             self.options.device,
             lanes=lanes,
             deterministic=deterministic,
-            loaders=loaders(self.options.device, max(1, len(self.options.gpus)) * max(1, self.options.workers)),
+            loaders=loaders(
+                self.options.device, self.registry, max(1, len(self.options.gpus)) * max(1, self.options.workers)
+            ),
         )
 
     def _new_member(self, run: Run, teacher: FrozenTeacher | None) -> Member:

@@ -9,6 +9,10 @@ from pathlib import Path
 SCHEME = "architecture scheme"
 
 
+#: What a plugin that is a file has in the place of a version.
+FILE = "file"
+
+
 @dataclass
 class Plugin:
     """One entry point (or file): where it came from, what it brought, and what went wrong with it."""

@@ -60,7 +60,7 @@ class Predictor:
         self._dataset = dataset
         self._device = device
         self._shelf = shelf
-        self._loaders = loaders(device)
+        self._loaders = loaders(device, registry)
         self._labels = dataset.test.labels.cpu()
         self._of_teacher: dict[str, Tensor] = {}
 

@@ -18,6 +18,7 @@ from kdbench.data.reading import Loaders, NotDelivered, Reader, Wanted
 from kdbench.data.streamed import StreamedDataset
 from kdbench.data.streamed_batches import EVAL_BATCH, StreamedBatches
 from kdbench.execution.loaders import loaders
+from kdbench.plugins import load_plugins
 from kdbench.recipe import Recipe
 from tests.data.streams import SEEN, SIDE, picture, streamed_dataset
 from tests.data.support import random_split
@@ -203,7 +204,7 @@ def test_pixels_are_pillows(data: bytes) -> None:
 def test_an_image_that_cannot_be_decoded_is_named(read_by: int) -> None:
     data = streamed_dataset()
     data.train.encoded[5] = data.train.encoded[5][:-30]
-    batches = make(data, read_by=replace(loaders(CPU), number=read_by))
+    batches = make(data, read_by=replace(loaders(CPU, load_plugins()), number=read_by))
     try:
         with pytest.raises(
             NotDelivered, match=r"training image 1/5\.jpg: it cannot be decoded: .*; mend it or take it away"
@@ -218,7 +219,7 @@ def test_reading_processes_change_no_bit() -> None:
     expected = {epoch: list(epoch_of(make(streamed_dataset()), epoch)) for epoch in (1, 2, 3)}
     tested = list(make_tested())
     for number in (1, 3):
-        batches = make(streamed_dataset(), read_by=replace(loaders(CPU), number=number))
+        batches = make(streamed_dataset(), read_by=replace(loaders(CPU, load_plugins()), number=number))
         try:
             for epoch in (1, 2):
                 assert all(equal(a, b) for a, b in zip(expected[epoch], epoch_of(batches, epoch), strict=True))
