@@ -15,6 +15,9 @@ from kdbench.inputs.errors import UserError
 Gradients = list[Tensor | None]
 #: What Inductor would otherwise keep in a tensor of the logits' size, for its many uses, it computes where it is used.
 _OPTIONS: dict[str, Any] = {"realize_reads_threshold": 1000, "realize_opcount_threshold": 1000}
+#: Bits of a CPU's vectors by what PyTorch computes with. Inductor would find them itself, but its cache on disk, which
+#: machines may share, does not tell by them: code made for wider ones then leaves numbers out.
+_VECTORS = {"AVX512": 512, "AVX2": 256, "DEFAULT": 0}
 T = TypeVar("T")
 
 
@@ -120,7 +123,8 @@ def _compile(name: str, function: Callable[..., T]) -> Callable[..., T]:
     """`function` through `torch.compile`, without its silent returns to eager mode."""
     from torch._dynamo.exc import TorchDynamoException  # takes seconds to import, which only this way should pay
 
-    compiled = torch.compile(function, fullgraph=True, options=_OPTIONS)
+    vectors = _VECTORS.get(torch.backends.cpu.get_cpu_capability())
+    compiled = torch.compile(function, fullgraph=True, options=_OPTIONS | {"cpp.simdlen": vectors})
 
     def call(*arguments: Any, **switches: bool) -> T:
         try:

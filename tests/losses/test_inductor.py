@@ -5,7 +5,7 @@ import torch
 from torch._inductor import config as inductor_config
 
 from kdbench.inputs.errors import UserError
-from kdbench.losses import kd
+from kdbench.losses import fused, kd
 from kdbench.losses.fused import FusedLoss
 from tests.losses.support import OPERATORS, arguments, assert_agrees, implementation, leaves, loss_of, scratch, weighted
 
@@ -48,6 +48,15 @@ def test_the_variable_names_it(monkeypatch):
     student, teacher = arguments("kd", 3, 4)
     kd(student, teacher).backward()
     assert student.grad is not None and compiled == ["analytic_kd"] * 2
+
+
+@pytest.mark.parametrize(("capability", "bits"), [("AVX512", 512), ("AVX2", 256), ("DEFAULT", 0), ("SVE256", None)])
+def test_what_is_compiled_is_for_this_cpus_vectors(monkeypatch, capability, bits):
+    asked = []
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: capability)
+    monkeypatch.setattr("torch.compile", lambda function, **options: asked.append(options["options"]))
+    fused._compile("any", abs)
+    assert [options["cpp.simdlen"] for options in asked] == [bits]
 
 
 def test_inside_a_callers_compile_it_is_refused(monkeypatch):
