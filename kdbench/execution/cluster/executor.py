@@ -124,9 +124,8 @@ class RayExecutor:
         if not self._running:
             time.sleep(POLL_SECONDS)
             return
-        ready, _ = self._ray.wait(
-            list(self._running), num_returns=len(self._running), timeout=POLL_SECONDS, fetch_local=False
-        )
+        # What is ready is here: nobody waits for a machine that has fallen silent with it.
+        ready, _ = self._ray.wait(list(self._running), num_returns=len(self._running), timeout=POLL_SECONDS)
         for generator in ready:
             job, machine = self._running[generator]
             lost, over = False, False
