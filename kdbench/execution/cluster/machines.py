@@ -13,7 +13,7 @@ from kdbench.data.streamed import AnyDataset
 from kdbench.environment.versions import versions
 from kdbench.execution.cluster.connect import Node, nodes
 from kdbench.execution.cluster.inquiry import Answer, Inquiry, answer, code_of, difference, kinds
-from kdbench.execution.cluster.parcel import pack, size
+from kdbench.execution.cluster.parcel import pack, size, travels
 from kdbench.execution.jobs import Job
 from kdbench.execution.options import Options
 from kdbench.inputs.errors import UserError
@@ -63,6 +63,7 @@ class Machines:
         self._code = code_of(asked, registry)
         self._inquiry = Inquiry(asked, options.plugin_files, dataset_spec, data_dir, dataset.checksum)
         self._bytes = size(dataset)
+        self._travels = travels(dataset)
         self._data = ray.put(pack(dataset))
         self._here = ray.get_runtime_context().get_node_id()
         self._there: dict[str, Machine] = {}
@@ -139,13 +140,8 @@ class Machines:
             self._refuse(node, why)
             return
         own = node.id != self._here and told.has_data
-        if not own and node.id != self._here and self._bytes > SHARE * node.store_bytes:
-            self._refuse(
-                node,
-                f"it has not the data, and {self._bytes / 1e9:.1f} GB are too much for its object store of "
-                f"{node.store_bytes / 1e9:.1f} GB: put them there as on this machine (--data-dir), or give `ray start` "
-                "more --object-store-memory",
-            )
+        if not own and node.id != self._here and (why := self._why_not_sent(node)):
+            self._refuse(node, f"it has not the data, and {why}")
             return
         self._there[node.id] = Machine(node, data if own else self._data)
         ours = versions() | {"Python": platform.python_version()}
@@ -153,6 +149,19 @@ class Machines:
         if others and (sentence := f"other versions than here: {', '.join(others)}") not in self._told:
             self._told.add(sentence)
             self._say(f"{told.host} has {sentence}; records say which machine trained what")
+
+    def _why_not_sent(self, node: Node) -> str | None:
+        if not self._travels:
+            return (
+                "images that are read from their files while training are not sent: put them there where they are "
+                "here, or where its --data-dir, KDBENCH_DATA or cache folder is"
+            )
+        if self._bytes > SHARE * node.store_bytes:
+            return (
+                f"{self._bytes / 1e9:.1f} GB are too much for its object store of {node.store_bytes / 1e9:.1f} GB: put "
+                "them there as on this machine (--data-dir), or give `ray start` more --object-store-memory"
+            )
+        return None
 
     def _refuse(self, node: Node, why: str) -> None:
         self._refused.append(f"{node.host} ({node.id[:6]}): {why}")

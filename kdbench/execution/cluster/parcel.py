@@ -1,6 +1,6 @@
 """A data set as it travels through the object store: arrays, which all processes of a machine read from one memory.
 
-Images in files stay there, and every machine has to have them at the same place.
+Images in files are never sent: every machine reads its own.
 """
 
 from __future__ import annotations
@@ -34,6 +34,11 @@ def unpack(parcel: Parcel) -> AnyDataset:
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         splits = {name: Split(*map(torch.from_numpy, parcel[name])) for name in ("train", "test")}
     return Dataset(**{**parcel, **splits})
+
+
+def travels(dataset: AnyDataset) -> bool:
+    """Whether a machine that has it not can be sent it."""
+    return isinstance(dataset, Dataset)
 
 
 def size(dataset: AnyDataset) -> int:

@@ -9,7 +9,6 @@ import contextlib
 import os
 import queue
 import socket
-import tempfile
 import threading
 import time
 import traceback
@@ -21,6 +20,7 @@ from typing import Any
 import torch
 
 from kdbench.execution.cluster.parcel import Parcel, unpack
+from kdbench.execution.cluster.scratch import scratch
 from kdbench.execution.options import Options
 from kdbench.execution.quiet import quiet_libraries
 from kdbench.execution.staleness import read_sources
@@ -101,10 +101,10 @@ def train(cohort: Cohort, parcel: Parcel, stop: Any) -> Iterator[list[Message]]:
 
 def _train(cohort: Cohort, parcel: Parcel, stop: threading.Event, messages: queue.Queue[Message | None]) -> None:
     try:
-        with tempfile.TemporaryDirectory(prefix="kdbench-") as folder:
+        with scratch() as folder:
             # Of this thread, which is the one that computes.
             torch.set_num_threads(cohort.threads)
-            _trainer(cohort, parcel, Store(Path(folder)), stop, messages).train(cohort.runs)
+            _trainer(cohort, parcel, Store(folder), stop, messages).train(cohort.runs)
     except Interrupted:
         pass
     except UserError as error:
