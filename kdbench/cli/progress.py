@@ -23,7 +23,7 @@ from kdbench.store.store import Store
 #: On anything but a terminal a run reports an epoch at most this often, in seconds.
 PLAIN_SECONDS = 30.0
 #: Lines for runs in training: each is drawn several times a second, and once for every line that is printed.
-MOST_ROWS = 16
+MOST_ROWS = 8
 
 
 class LiveProgress:

@@ -33,12 +33,12 @@ tables:
 RUNS = 8
 
 
-def start(folder, *words):
-    """A `kdbench run` that prints to `folder/output`."""
+def start(folder, *words, within=()):
+    """A `kdbench run` that prints to `folder/output`, started by the command `within`."""
     command = [sys.executable, "-m", "kdbench", "run", "--grid", str(folder / "grid.yaml"), "--checkpoint-seconds", "0"]
     with (folder / "output").open("a") as output:
         return subprocess.Popen(
-            [*command, "--results", str(folder / "results"), *words],
+            [*within, *command, "--results", str(folder / "results"), *words],
             stdout=output,
             stderr=subprocess.STDOUT,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
