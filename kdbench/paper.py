@@ -30,11 +30,13 @@ def _parse(value: object) -> object:
 class PaperTable(BaseModel):
     """One table of a paper. `cells` maps pair → row (`method` or `method/variant`) → [mean, std]; `recipe` is the name
     of the one that they were measured by, where kdbench has it. `runs` is the number behind each, where it is printed.
+    `sources` names the source of rows whose numbers are not from `source`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str
+    sources: dict[str, str] = {}
     dataset: str
     runs: int | None = None
     epoch: str

@@ -8,19 +8,21 @@ from kdbench.plugins import load_plugins
 from kdbench.selection import Selection, load_grid
 
 REGISTRY = load_plugins()
-CIFAR100 = REGISTRY.dataset("cifar100").info(None)
-#: Papers' tables of each grid, and rows that are in no paper's.
+#: Papers' tables of each grid, and rows that are in no paper's, in every table or in `TABLE:ROW`.
 GRIDS = {
     "crd": (("crd_table1", "crd_table2"), set()),
     "dkd": (("dkd",), set()),
     "reviewkd": (("reviewkd",), {"student"}),
     "simkd": (("simkd",), set()),
     "semckd": (("semckd",), set()),
+    "imagenet": (("imagenet_r34_r18", "imagenet_r50_mv1"), {"r50_mv1:at/alone"}),
+    "cub200": (("cub200_sdd",), {"student"}),
 }
 
 
 def cells(name: str, **selection: object):
-    return Expansion(load_grid(name, REGISTRY, Selection(**selection)), REGISTRY, CIFAR100).cells
+    grid = load_grid(name, REGISTRY, Selection(**selection))
+    return Expansion(grid, REGISTRY, REGISTRY.dataset(grid.dataset).info(None)).cells
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -34,9 +36,11 @@ def test_every_number_has_its_cell_and_every_cell_its_number(name):
     }
     shown = set()
     for cell in cells(name):
-        number = load_paper_table(cell.table.paper, REGISTRY).published("cifar100", cell.pair, cell.row)
+        paper = load_paper_table(cell.table.paper, REGISTRY)
+        number = paper.published(paper.dataset, cell.pair, cell.row)
         # FSP's has none either: RepDistiller says N/A where we decline.
-        assert bool(number) == (cell.row.key not in unprinted and not cell.declined), cell.as_json()
+        missing = {cell.row.key, f"{cell.table.name}:{cell.row.key}"} & unprinted
+        assert bool(number) == (not missing and not cell.declined), cell.as_json()
         if number:
             shown.add((cell.table.paper, str(cell.pair), cell.row.key, number.mean))
     assert shown == printed
@@ -52,6 +56,21 @@ def test_papers_repeat_each_others_numbers():
         shared = rows.keys() & semckd[pair].keys()
         assert {row: rows[row].mean for row in shared} == {row: semckd[pair][row].mean for row in shared}
         assert len(shared) == 7
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_papers_tables_are_of_the_grids_data_and_name_sources_of_rows_that_are_there(name):
+    for paper in GRIDS[name][0]:
+        table = load_paper_table(paper, REGISTRY)
+        assert table.dataset == load_grid(name, REGISTRY).dataset
+        assert table.sources.keys() <= {row for rows in table.cells.values() for row in rows}
+
+
+def test_imagenets_published_numbers_go_with_its_own_recipe_alone():
+    for recipe, there in (({}, True), ({"precision": "bf16"}, True), ({"epochs": 5}, False)):
+        found = cells("imagenet", recipe=recipe, tables=("r34_r18",))
+        paper = load_paper_table("imagenet_r34_r18", REGISTRY)
+        assert all(bool(paper.published("imagenet", cell.pair, cell.row)) == there for cell in found)
 
 
 def ids(name: str, pair: str, row: str) -> list[str]:

@@ -48,7 +48,23 @@ def test_milestones_that_no_epoch_follows_are_unreached():
 
 
 def test_every_named_recipe_loads():
-    assert {load_recipe(name).batch_size for name in recipe_names()} == {64}
+    sizes = {name: load_recipe(name).batch_size for name in recipe_names()}
+    assert sizes == {"crd16": 64, "crd60": 64, "crd240": 64, "imagenet100": 256, "deit300": 1024}
+
+
+def test_imagenets_recipe_is_mdistillers_for_batches_of_256():
+    recipe = load_recipe("imagenet100")
+    assert (recipe.epochs, recipe.momentum, recipe.weight_decay, recipe.lr_by_family) == (100, 0.9, 1e-4, {})
+    rates = {epoch: recipe.lr_at(epoch) for epoch in (1, 30, 31, 60, 61, 90, 91, 100)}
+    assert rates == pytest.approx({1: 0.1, 30: 0.1, 31: 0.01, 60: 0.01, 61: 1e-3, 90: 1e-3, 91: 1e-4, 100: 1e-4})
+    images = recipe.augmentation
+    assert (images.size, images.resize, images.random_resized_crop) == (224, 256, (0.08, 1))
+
+
+def test_deits_recipe_has_the_rate_of_its_batch():
+    recipe = load_recipe("deit300")
+    assert recipe.lr == pytest.approx(5e-4 * recipe.batch_size / 512)
+    assert recipe.soft_labels and not recipe.decay_norms and recipe.state_copies == 3
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,8 @@ def _images(images: Augmentation) -> list[str]:
     parts = [f"crops padded by {counted(images.crop_padding, 'pixel')}" if images.crop_padding else "no crops"]
     if area := images.random_resized_crop:
         parts = [f"random crops of {area[0]:g} to {area[1]:g} of the area"]
+    elif images.resize:
+        parts = [f"random crops out of {images.resize} pixels of the shorter side"]
     if images.size:
         parts[0] += f" at {images.size} pixels"
     parts.append("flips" if images.flip else "no flips")

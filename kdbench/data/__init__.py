@@ -14,6 +14,7 @@ from kdbench.data.lookup import resolve_dataset
 from kdbench.data.parquet import Parquet
 from kdbench.data.split import Split
 from kdbench.data.streamed import ImageSplit, StreamedDataset, make_streamed_dataset
+from kdbench.data.tiny_imagenet import TinyImageNet
 
 #: The data sets that come with kdbench.
 BUILTIN_SOURCES: tuple[DatasetSource, ...] = (
@@ -22,6 +23,7 @@ BUILTIN_SOURCES: tuple[DatasetSource, ...] = (
     Cifar100(),
     ImageNet(),
     Cub200(),
+    TinyImageNet(),
     Folder(),
     ImageFolder(),
     Parquet(),

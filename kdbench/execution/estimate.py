@@ -26,6 +26,8 @@ from kdbench.training.step import WARM_UPS
 
 #: A training step's forward and backward pass, in forward passes.
 TRAINING_PASSES = 3
+#: Of a forward pass that keeps every core of a CPU busy.
+BUSY_FLOPS = 40_000_000_000
 #: Steps between two looks at the clock; each waits for the device.
 RATE_STEPS = {"cpu": 1, "cuda": 20}
 
@@ -122,14 +124,17 @@ def measured_rate(
 ) -> float:
     """Operations a second of training steps of `network` on noise: forward, backward, update, at the recipe's size.
 
-    On CUDA the step is captured and replayed, as in training.
+    On CUDA the step is captured and replayed, as in training. On a CPU it has as many images as keep it busy, not more.
     """
     side = side_of(info, recipe.augmentation)
-    operations = TRAINING_PASSES * forward_flops(network, side) * recipe.batch_size
+    flops, size = forward_flops(network, side), recipe.part_size
+    if device.type == "cpu":
+        size = min(size, max(2, BUSY_FLOPS // flops))
+    operations = TRAINING_PASSES * flops * size
     network = place(network, device).train()
     # Without a loss that means anything, steps of some length would diverge.
     optimizer = torch.optim.SGD(network.parameters(), lr=0.0, momentum=recipe.momentum, fused=True)
-    images = torch.randn(recipe.batch_size, 3, side, side, device=device)
+    images = torch.randn(size, 3, side, side, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
 
     def step() -> None:

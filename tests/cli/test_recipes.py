@@ -65,6 +65,10 @@ def test_a_recipe_of_everything_in_words():
         ({"milestones": [9], "warmup_epochs": 5}, "after 5 epochs of warm-up the learning rate × 0.1 after epoch 9"),
         ({"nesterov": True}, "Nesterov momentum 0.9"),
         ({"augmentation": {"crop_padding": 0}}, "no crops"),
+        (
+            {"augmentation": {"crop_padding": 0, "size": 224, "resize": 256}},
+            "random crops out of 256 pixels of the shorter side at 224 pixels",
+        ),
     ],
 )
 def test_schedules_in_words(values, words):

@@ -30,6 +30,7 @@ def test_builtin_sources_are_found_by_name() -> None:
         "imagefolder",
         "imagenet",
         "parquet",
+        "tiny_imagenet",
     ]
     assert resolve_dataset("digits", SOURCES) is SOURCES["digits"]
     assert resolve_dataset("CIFAR100", SOURCES) is SOURCES["cifar100"]

@@ -13,6 +13,7 @@ from kdbench.data import imagenet_devkit as devkit
 from kdbench.inputs.errors import UserError
 from tests.data.support import jpeg
 
+TINY = DatasetInfo("tiny_imagenet", num_classes=200, input_size=None, train_size=100_000, test_size=10_000)
 SOURCES = {source.name: source for source in BUILTIN_SOURCES}
 SYNSETS = ("n01440764", "n01443537", "n01484850")
 #: Labels of the validation images 1 to 5, as places in SYNSETS.
@@ -223,3 +224,16 @@ def test_missing_tables_are_named(tmp_path: Path) -> None:
     (birds(tmp_path) / "classes.txt").unlink()
     with pytest.raises(UserError, match=r"classes.txt is no file; put it there anew"):
         load(f"cub200:{tmp_path}")
+
+
+def test_tiny_imagenet_is_read_as_its_archive_has_it(tmp_path: Path) -> None:
+    train_images(tmp_path)
+    for number in range(1, 6):
+        val_image(tmp_path / "val/images", number)
+    lines = [f"ILSVRC2012_val_{n:08}.JPEG\t{SYNSETS[label]}\t0\t0\t9\t9" for n, label in enumerate(TRUTH, start=1)]
+    (tmp_path / "val/val_annotations.txt").write_text("\n".join(lines), encoding="utf-8")
+    dataset = load(f"tiny_imagenet:{tmp_path}")
+    assert dataset.test.labels.tolist() == list(TRUTH) and len(dataset.train) == 6
+    # Three of its 200 classes are somebody's own data.
+    assert dataset.info.name.startswith(f"{tmp_path.name}@") and "not the whole of tiny_imagenet" in dataset.notes[-1]
+    assert SOURCES["tiny_imagenet"].info(tmp_path / "nothing") == TINY

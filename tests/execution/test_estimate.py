@@ -52,6 +52,17 @@ def test_the_rate_counts_the_steps_between_two_looks_at_the_clock(device, monkey
     assert found == pytest.approx(2 * RATE_STEPS[device.type] * step / 4)
 
 
+def test_a_cpus_rate_takes_no_more_images_than_keep_it_busy(monkeypatch):
+    """Room for 3 forward passes, of a recipe's 256 images: a step of the size that people train at takes 17 GB."""
+    monkeypatch.setattr(module.time, "perf_counter", itertools.count().__next__)
+    monkeypatch.setattr(module, "BUSY_FLOPS", 3 * forward("resnet8"))
+    network, seen = load_plugins().architecture("resnet8").build(INFO.num_classes), set()
+    network.register_forward_pre_hook(lambda module, given: seen.add(len(given[0])))
+    found = measured_rate(CPU, Recipe(batch_size=256), network, INFO, seconds=2.5)
+    assert seen == {1, 3}  # counting operations takes one image
+    assert found == pytest.approx(2 * RATE_STEPS["cpu"] * 3 * forward("resnet8") * 3 / 4)
+
+
 def test_the_rate_of_a_plan_is_that_of_its_networks_by_their_operations(monkeypatch):
     """Those that take most, down to half of all, on every core: resnet8 at 3 operations a second, others at 5 and 7."""
     rates = {forward("resnet8"): 3.0, forward("resnet14"): 5.0, forward("resnet20"): 7.0}
