@@ -1,4 +1,4 @@
-"""Data sets as uint8 tensors on the device. What is known of one without its images is known without PyTorch."""
+"""Data sets, in memory or listed. What is known of one without its images is known without PyTorch."""
 
 from kdbench.data.allow_empty import AllowEmpty
 from kdbench.data.augment import Augmentation

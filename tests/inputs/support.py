@@ -62,8 +62,8 @@ def read_checkpoint(path: Path) -> None:
 def read_setting(text: str, grid: Path) -> None:
     """All that happens to a `--set` option before anything is trained."""
     registry = load_plugins()
-    recipe, params = parse_settings([text])
-    chosen = load_grid(str(grid), registry, Selection(recipe=recipe, params=params))
+    recipe, params, networks = parse_settings([text])
+    chosen = load_grid(str(grid), registry, Selection(recipe=recipe, params=params, networks=networks))
     Expansion(chosen, registry, registry.dataset(chosen.dataset).info(None))
 
 
