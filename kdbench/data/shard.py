@@ -92,7 +92,7 @@ class Shard:
         """Labels [rows], which must be within the classes."""
         import numpy as np
 
-        return self._checked(np.concatenate([*self.label_chunks()]).astype(np.int64), 0, num_classes)
+        return self._checked(np.concatenate([*self.label_chunks()]), 0, num_classes).astype(np.int64)
 
     def load_into(self, images: NDArray[np.uint8], labels: NDArray[np.int64], num_classes: int) -> None:
         """Fill `images` [rows, side, side, 3] and `labels` [rows]."""
@@ -136,6 +136,7 @@ def _state(path: Path) -> os.stat_result:
         return path.stat()
 
 
+#: Held while a part is read.
 _reading = Lock()
 
 
@@ -147,7 +148,11 @@ def _part(shard: Shard, written: int, group: int, part: int) -> list[Any]:
     with _readable(shard.path), pq.ParquetFile(shard.path) as file:
         batches = file.iter_batches(shard.chunk, row_groups=[group], columns=[f"{shard.image}.bytes"])
         values = chain.from_iterable(batch.column(shard.image).field("bytes") for batch in batches)
-        return list(islice(values, part * shard.chunk, (part + 1) * shard.chunk))
+        first, rows = part * shard.chunk, shard.ends[group] - (0, *shard.ends)[group]
+        found = list(islice(values, first, first + shard.chunk))
+        if len(found) != min(shard.chunk, rows - first):
+            raise OSError(f"its footer counts {rows} rows in row group {group}, but it has fewer")
+        return found
 
 
 def open_shard(path: Path) -> Shard:

@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -194,6 +195,16 @@ def test_rows_are_read_in_any_order_and_each_file_counts(tmp_path: Path, monkeyp
     write_parquet(tmp_path / "train-00001-of-00002.parquet", images[16:29], [0] * 13)
     with pytest.raises(UserError, match=r"of-00002.parquet has .* bytes, and had .* when it was listed; run again"):
         split.read(17)
+
+
+@pytest.mark.parametrize("label", [3, -1, 2**63 + 1])
+def test_labels_of_listed_rows_are_within_the_classes(tmp_path: Path, label: int) -> None:
+    images = [jpeg(8 + number, 9) for number in range(3)]
+    kind = pa.uint64() if label > 0 else pa.int64()
+    write_parquet(tmp_path / "train.parquet", images, [0, label, 1], names=[*CLASSES], label_type=kind)
+    write_parquet(tmp_path / "test.parquet", images, [0, 1, 2], names=[*CLASSES])
+    with pytest.raises(UserError, match=rf"train.parquet, row 1: label {label} is not within 0\.\.2"):
+        load(tmp_path, Parquet)
 
 
 def test_the_digest_of_rows_is_that_of_files_and_labels(tmp_path: Path) -> None:
