@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -70,6 +71,9 @@ class RayExecutor:
 
     def __enter__(self) -> RayExecutor:
         self._machines.meet()
+        # Thousands of epochs a second come as objects, for each few of which Python would look through all of PyTorch's.
+        gc.collect()
+        gc.freeze()
         here = self._ray.get_runtime_context().get_node_id()
         self._stop = self._ray.remote(num_cpus=0)(Stop).options(**_at(here), max_concurrency=100_000).remote()
         return self
@@ -87,6 +91,7 @@ class RayExecutor:
             self._ray.cancel(generator, force=True)
         if self._stop:
             self._ray.kill(self._stop)
+        gc.unfreeze()
 
     def expect(self, jobs: Sequence[Job]) -> None:
         """See `Executor`. Raises `UserError` for a job that no machine will ever have room for."""
