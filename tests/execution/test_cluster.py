@@ -32,6 +32,7 @@ from tests.training.support import CPU, RECIPE, noise_dataset, outcome, runs
 REGISTRY, DATA = load_plugins(), noise_dataset()
 #: With a teacher, and a pre-stage that rests on it.
 GROUP = runs("student", "kd", "mtkd_ssr", recipe=RECIPE.model_copy(update={"epochs": 3}))
+HEAD = {"num_cpus": 0, "object_store_memory": 10**8, "include_dashboard": False}
 
 
 def needs_ray(test):
@@ -49,7 +50,7 @@ def cluster():
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:
         os.environ["RAY_TMPDIR"] = folder
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 10**8})
+        made = Cluster(initialize_head=True, head_node_args=HEAD)
         made.lose = made.add_node(num_cpus=1, object_store_memory=10**8)
         made.add_node(num_cpus=1, object_store_memory=10**8)
         yield made
@@ -130,7 +131,7 @@ def test_a_stop_does_not_wait_for_room_that_others_have(cluster, tmp_path):
     with connected(cluster.address):
         others = [ray.remote(num_cpus=1)(lambda: time.sleep(600)).remote() for node in connect.nodes() if node.cpus]
         asked = itertools.count()
-        assert carry_out(tmp_path, lambda: next(asked) > 20, **on(cluster)).interrupted
+        assert carry_out(tmp_path, lambda: next(asked) > 5, **on(cluster)).interrupted
         assert not outcomes(tmp_path) and not list((tmp_path / "claims").iterdir())
         for other in others:
             ray.cancel(other, force=True)

@@ -31,6 +31,8 @@ tables:
     rows: [{method: student}, {method: dskd}, {method: mtkd_ssr}]
 """
 RUNS = 8
+#: The driver's machine, which trains nothing.
+HEAD = {"num_cpus": 0, "object_store_memory": 10**8, "include_dashboard": False}
 
 
 def start(folder, *words, within=()):
@@ -64,7 +66,7 @@ def cluster(tmp_path_factory):
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 10**8})
+    made = Cluster(initialize_head=True, head_node_args=HEAD)
     for _ in range(2):
         made.add_node(num_cpus=1, object_store_memory=10**8)
     yield made

@@ -71,7 +71,7 @@ class RayExecutor:
 
     def __enter__(self) -> RayExecutor:
         self._machines.meet()
-        # Thousands of epochs a second come as objects, for each few of which Python would look through all of PyTorch's.
+        # For every few of the thousands of epochs that come, Python would look through all objects of PyTorch.
         gc.collect()
         gc.freeze()
         here = self._ray.get_runtime_context().get_node_id()
