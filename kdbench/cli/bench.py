@@ -18,6 +18,8 @@ app = typer.Typer(help="Benchmarks of this machine.", no_args_is_help=True)
 
 #: Cohort sizes on CUDA; on a CPU, where members take turns, one of all methods says everything.
 MEMBERS = (1, 2, 4, 8, 16, 24)
+#: Cohort sizes of the benchmark of reading, beside one.
+LOADER_MEMBERS = (4, 8)
 #: How many times its saved median a measurement may take, with `--compare`.
 BOUND = 1.2
 
@@ -82,6 +84,50 @@ def train(
         )
     if chosen.type == "cpu":
         typer.echo(f"{torch.get_num_threads()} threads", err=True)
+    tell(to_json(result, chosen) if as_json else render(result))
+    if stop.requested():
+        raise typer.Exit(stop.exit_code)
+
+
+@app.command("loader")
+def loader(
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--folder", parser=paths.folder, metavar="DIR", help="Images by class, such as ImageNet's train; else made."
+        ),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=2, help="Images of a batch.")] = 64,
+    readers: Annotated[int, typer.Option(min=0, help="Processes that read, of each way; 0: none.")] = 2,
+    images: Annotated[int, typer.Option(min=4, help="How many photographs are made, without --folder.")] = 1024,
+    members: Annotated[list[int] | None, typer.Option(min=1, help="Size of a cohort. May be repeated.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each way is timed.")] = 5,
+    device: options.DeviceOption = "auto",
+    as_json: options.JsonOption = False,
+) -> None:
+    """Images decoded a second and students an hour, beside torchvision's ImageFolder with a loader for each run.
+
+    Ctrl-C or SIGTERM ends it after the present round; what has been measured is printed.
+    """
+    from kdbench.bench.loader import run_loader
+    from kdbench.bench.loader_report import render, to_json
+    from kdbench.environment.device import resolve_device
+    from kdbench.execution.interrupt import StopSignal
+    from kdbench.execution.quiet import quiet_libraries
+
+    chosen = resolve_device(device)
+    with StopSignal() as stop, quiet_libraries():
+        result = run_loader(
+            folder,
+            chosen,
+            members=[1, *(count for count in members or LOADER_MEMBERS if count > 1)],
+            readers=readers,
+            images=images,
+            batch_size=batch_size,
+            rounds=rounds,
+            progress=lambda line: typer.echo(line, err=True),
+            stop_requested=stop.requested,
+        )
     tell(to_json(result, chosen) if as_json else render(result))
     if stop.requested():
         raise typer.Exit(stop.exit_code)

@@ -115,6 +115,9 @@ def print_plan(session: Session, plan: Plan, where: Where, as_json: bool) -> Non
     if cost.shared:
         whole = estimator.estimate(distinct([*plan.all_teachers, *plan.all_pre_stages, *plan.runs]))
         costs.remember(session.expansion.grid, whole.shared / rate, where.measured_described)
+    # Of images in files, which a cohort reads once for its members.
+    read = sum(estimator.images(group[0]) for group in cohorts(pending, session.store))
+    streamed = session.expansion.info.input_size is None and seconds > 0
     footprint = Footprint(session.registry, session.expansion.info)
     memory = max((footprint.cohort(group) for group in cohorts(plan.pending, session.store)), default=0)
     if as_json:
@@ -130,6 +133,7 @@ def print_plan(session: Session, plan: Plan, where: Where, as_json: bool) -> Non
             "flops_without_sharing": cost.alone,
             "seconds": round(seconds, 1),
             "memory_bytes": memory,
+            "images_per_second": read / seconds if streamed else None,
             "device": where.described,
             "warnings": warnings(session, plan),
         }
@@ -151,6 +155,8 @@ def print_plan(session: Session, plan: Plan, where: Where, as_json: bool) -> Non
         f"{cost.shared:.3g} FLOPs ({cost.alone:.3g} unshared; methods' own modules not counted), "
         f"about {duration(round(seconds))} at this machine's measured rate ({where.measured_described})"
     )
+    if streamed:
+        tell(f"{read / seconds:,.0f} images a second have to be read and decoded for that (`kdbench bench loader`)")
     for line in where.cluster:
         tell(line)
     if memory:

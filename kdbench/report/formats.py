@@ -57,6 +57,7 @@ def as_json(expansion: Expansion, result: CellResult) -> dict[str, Any]:
         "caveat": cell.caveat or None,
         "top1_last": result.last.as_json(),
         "top1_best": result.best.as_json(),
+        **({"top5_last": result.top5.as_json()} if result.top5.values else {}),
         "paper": {"mean": published.mean, "std": published.std} if published else None,
     }
 
@@ -64,7 +65,8 @@ def as_json(expansion: Expansion, result: CellResult) -> dict[str, Any]:
 def _csv(expansion: Expansion, results: list[CellResult]) -> str:
     rows = [_flat(as_json(expansion, result)) for result in results]
     out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    # Cells that were measured alone have top-5.
+    writer = csv.DictWriter(out, list(dict.fromkeys(name for row in rows for name in row)), "", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue().rstrip("\n")
@@ -74,7 +76,7 @@ def _flat(cell: dict[str, Any]) -> dict[str, Any]:
     flat = {key: value for key, value in cell.items() if not isinstance(value, dict | list) and key != "paper"}
     flat = {key: csv_cell(value) if isinstance(value, str) else value for key, value in flat.items()}
     flat["seeds"] = " ".join(map(str, cell["seeds"]))
-    for name in ("top1_last", "top1_best"):
+    for name in ("top1_last", "top1_best", *(["top5_last"] if "top5_last" in cell else [])):
         flat |= {f"{name}_mean": cell[name]["mean"], f"{name}_std": cell[name]["std"]}
         flat[f"{name}_values"] = " ".join(map(repr, cell[name]["values"]))
     paper = cell["paper"] or {"mean": None, "std": None}

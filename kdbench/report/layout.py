@@ -72,11 +72,16 @@ def _teacher(pair: Pair, results: list[CellResult]) -> str:
 
 
 def entry(result: CellResult, best: bool) -> str:
-    """A cell's text: mean ± std (n) with its mark; below it the paper's value and the difference."""
+    """A cell's text: mean ± std (n) with its mark; below it top-5 where it was measured, the paper's value and the
+    difference.
+    """
     if result.status in ("missing", "n/a"):
         text = MARKS[result.status][0]
     else:
         text = _measured(result, best) + MARKS.get(result.status, ("",))[0]
+    # Half of the seeds would be another mean than that above it.
+    if not best and result.top5.values and len(result.top5.values) == len(result.seeds):
+        text += f"\ntop-5 {result.top5.mean:.2f}"
     if result.published is None:
         return text
     paper = f"paper {result.published.mean:.2f}"

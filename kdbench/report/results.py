@@ -38,7 +38,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class CellResult:
-    """A cell with what its runs gave. `teacher_top1` is measured on the same test set.
+    """A cell with what its runs gave. `teacher_top1` is measured on the same test set, and `top5` after the last epoch.
 
     `elsewhere` is the data set of the paper's table where that is another than ours.
     """
@@ -51,6 +51,7 @@ class CellResult:
     published: Published | None
     teacher_top1: float | None
     elsewhere: str | None
+    top5: Summary = Summary(())
 
     def value(self, best: bool) -> Summary:
         """The best or the last epoch's accuracies."""
@@ -78,6 +79,7 @@ def cell_results(expansion: Expansion, records: Mapping[str, Record], registry: 
                 seeds=tuple(record.run.seed for record in done),
                 last=Summary(tuple(record.top1_last for record in done)),
                 best=Summary(tuple(record.top1_best for record in done)),
+                top5=Summary(tuple(top5 for record in done if (top5 := record.top5_last) is not None)),
                 status=_status(cell, found, done),
                 published=paper.published(expansion.info.name, cell.pair, cell.row) if paper else None,
                 teacher_top1=_teacher_top1(teacher, done),

@@ -125,6 +125,11 @@ class Record(_Model):
         return self._accuracies[-1]
 
     @property
+    def top5_last(self) -> float | None:
+        """The same of labels among the five largest logits; None where that was not measured."""
+        return self.curve[-1].test_top5
+
+    @property
     def top1_best(self) -> float:
         """The best epoch's test accuracy in per cent: selected on the test set."""
         return max(self._accuracies)

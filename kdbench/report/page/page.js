@@ -98,7 +98,8 @@
     found.seeds.forEach((seed) => {
       const row = add(body, "tr");
       add(row, "td", `seed ${seed.seed}`);
-      add(row, "td", seed[epoch()] === undefined ? seed.status : `${seed[epoch()]} %`, "value");
+      const top5 = seed.top5 !== undefined && epoch() === "last" ? `, top-5 ${seed.top5} %` : "";
+      add(row, "td", seed[epoch()] === undefined ? seed.status : `${seed[epoch()]} %${top5}`, "value");
       add(row, "td", `records/${seed.id}.json`, "hash");
     });
     if (found.paper) {

@@ -158,4 +158,5 @@ def _seed(seed: int, run_id: str, record: Record | None) -> dict[str, Any]:
         return {"seed": seed, "id": run_id, "status": "not run"}
     if record.status != "done":
         return {"seed": seed, "id": run_id, "status": record.status}
-    return {"seed": seed, "id": run_id, "last": decimals(record.top1_last), "best": decimals(record.top1_best)}
+    shown = {"seed": seed, "id": run_id, "last": decimals(record.top1_last), "best": decimals(record.top1_best)}
+    return shown | ({} if record.top5_last is None else {"top5": decimals(record.top5_last)})
