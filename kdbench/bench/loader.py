@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,6 +32,7 @@ from kdbench.data.files import ImageFiles, add_file
 from kdbench.data.streamed import IMAGENET_STATISTICS, StreamedDataset, make_streamed_dataset
 from kdbench.data.views import RATIOS
 from kdbench.execution.loaders import loaders
+from kdbench.plugins import load_plugins
 from kdbench.recipe import Recipe
 
 #: Width and height of made photographs, as many of ImageNet's are, and what JPEG makes of them.
@@ -42,23 +44,26 @@ SIDE, AREA = 224, (0.08, 1.0)
 AUGMENTATION = Augmentation(crop_padding=0, size=SIDE, random_resized_crop=AREA)
 #: A way and its number of students.
 Key = tuple[str, int]
+Times = dict[Key, list[float]]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One way of reading all images for each of `students`, 0 where nothing is trained: `wall` and `busy` (processor
-    time of all processes) are seconds of a pass.
+    """One way of reading all images for each of `students`, 0 where nothing is trained: `wall`, `busy` (processor time
+    of all processes) and `reading` (of those alone that read, if there are any) are seconds of a pass.
 
     `of_field` relates the images that students are given a second to those of the field's loop, or loader, for one;
-    `busy_of_field` those that they are given in a second of a processor.
+    `busy_of_field` and `reading_of_field` those that they are given in a second of a processor.
     """
 
     name: str
     students: int
     wall: Timing
     busy: Timing
+    reading: Timing
     of_field: float
     busy_of_field: float
+    reading_of_field: float
 
 
 @dataclass(frozen=True)
@@ -96,16 +101,16 @@ def run_loader(
         data = _listed(folder, pictures)
         recipe = Recipe(epochs=1, batch_size=min(batch_size, len(pictures) // 2), augmentation=AUGMENTATION)
         field = _field_loader(pictures, recipe.batch_size, readers, device)
-        ours = delivery(data, recipe, 0, device, replace(loaders(device), number=readers), tested=False)
+        ours = delivery(data, recipe, 0, device, replace(loaders(device, load_plugins()), number=readers), tested=False)
         stack.enter_context(contextlib.closing(ours))
         ways: dict[Key, Callable[[], None]] = {}
         for count in (0, *members):
             if count < 2:
                 ways["field", count] = partial(_train, partial(_of_field, field, device), count, device)
             ways["kdbench", count] = partial(_train, partial(_of_kdbench, ours), count, device)
-        wall, busy = _in_turns(ways, device, rounds, progress, stop_requested)
+        times = _in_turns(ways, device, rounds, readers > 0, progress, stop_requested)
     megabytes = sum(data.train.sizes.tolist()) / 1e6  # type: ignore[attr-defined]
-    return Result(_rows(wall, busy), len(pictures), megabytes, readers, recipe.batch_size)
+    return Result(_rows(*times), len(pictures), megabytes, readers, recipe.batch_size)
 
 
 def make_photographs(folder: Path, count: int) -> None:
@@ -187,6 +192,8 @@ def _train(batches: Callable[[], Iterator[tuple[Tensor, Tensor]]], count: int, d
     students = [_Student().to(device) for _ in range(count)]
     optimizers = [torch.optim.SGD(student.parameters(), lr=0.1) for student in students]
     for images, labels in batches():
+        # Every pixel is looked at once, as a first layer would: to be in memory that is shared is not to have arrived.
+        images.sum()
         for student, optimizer in zip(students, optimizers, strict=True):
             optimizer.zero_grad()
             cross_entropy(student(images), labels % CLASSES).backward()  # type: ignore[no-untyped-call]
@@ -197,36 +204,48 @@ def _in_turns(
     ways: dict[Key, Callable[[], None]],
     device: torch.device,
     rounds: int,
+    apart: bool,
     progress: Callable[[str], None],
     stop_requested: Callable[[], bool],
-) -> tuple[dict[Key, list[float]], dict[Key, list[float]]]:
-    wall: dict[Key, list[float]] = {key: [] for key in ways}
-    busy: dict[Key, list[float]] = {key: [] for key in ways}
+) -> tuple[Times, Times, Times]:
+    """Seconds of each way by round: as they pass, of processors, and of those that read."""
+    wall, busy, reading = ({key: list[float]() for key in ways} for _ in range(3))
     # The first round starts the processes that read, and finds no file in memory.
     for number in range(-1, rounds):
         if number > 0 and stop_requested():
             break
         progress(f"round {number + 1} of {rounds}" if number >= 0 else "warm-up")
         for key, way in ways.items():
-            began = processor_seconds()
+            began, own = processor_seconds(), time.process_time()
             seconds = seconds_of(way, device)
+            taken = processor_seconds() - began
             if number >= 0:
                 wall[key].append(seconds)
-                busy[key].append(processor_seconds() - began)
-    return wall, busy
+                busy[key].append(taken)
+                reading[key].append(taken - (time.process_time() - own) * apart)
+    return wall, busy, reading
 
 
-def _rows(wall: dict[Key, list[float]], busy: dict[Key, list[float]]) -> list[Row]:
+def _rows(wall: Times, busy: Times, reading: Times) -> list[Row]:
     names = {("field", 0): "the field's loader", ("field", 1): "the field's loop", ("kdbench", 0): "kdbench's readers"}
     rows = []
     for key in wall:
         way, count = key
         # One student after the other, each with a loader of its own.
-        of_field, busy_of_field = (
+        of_field, busy_of_field, reading_of_field = (
             Timing.of([max(count, 1) * a / b for a, b in zip(times["field", min(count, 1)], times[key], strict=True)])
-            for times in (wall, busy)
+            for times in (wall, busy, reading)
         )
-        name = names.get((way, count), f"kdbench, a cohort of {count}")
-        timings = Timing.of(wall[key]), Timing.of(busy[key])
-        rows.append(Row(name, count, *timings, of_field.median, busy_of_field.median))
+        rows.append(
+            Row(
+                names.get((way, count), f"kdbench, a cohort of {count}"),
+                count,
+                Timing.of(wall[key]),
+                Timing.of(busy[key]),
+                Timing.of(reading[key]),
+                of_field.median,
+                busy_of_field.median,
+                reading_of_field.median,
+            )
+        )
     return rows

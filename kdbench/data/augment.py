@@ -40,7 +40,7 @@ class Augmentation(Growing):
         None,
         ge=1,
         le=8192,
-        description="in evaluation: pixels of the shorter side, of which the middle of `size` is seen",
+        description="pixels of the shorter side in evaluation, of which the middle is seen; else `size`",
         json_schema_extra=MARK,
     )
     random_resized_crop: tuple[Share, Share] | None = Field(

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, default_collate
 from torch.utils.data import Dataset as TorchDataset
 
 from kdbench.data.augment import Augmentation
@@ -75,7 +75,9 @@ class Reader(TorchDataset[Tensor]):
 
     def images(self, wanted: Wanted) -> Tensor:
         """Images, uint8 [B, side, side, 3]. Raises `NotDelivered`."""
-        return torch.stack([self._image(wanted, position) for position in wanted.positions])
+        # In a process that reads, into memory that training shares.
+        images: Tensor = default_collate([self._image(wanted, position) for position in wanted.positions])
+        return images
 
     def __getitems__(self, wanted: Wanted) -> Tensor | NotDelivered:
         """The same for PyTorch's loader; what is raised as a value, which processes can send as it is."""

@@ -37,7 +37,7 @@ class Files(ImageSplit):
 def picture(number: int, label: int, width: int, height: int) -> bytes:
     """A JPEG whose brightness tells the label, and its content the number."""
     rng = np.random.default_rng(number)
-    coarse = rng.integers(0, 100, (3, 4, 3), dtype=np.uint8) + 35 * label
+    coarse = rng.integers(0, 100, (3, 4, 3)) + 35 * (label % 5)
     buffer = io.BytesIO()
     Image.fromarray(coarse.astype(np.uint8)).resize((width, height), Image.Resampling.BICUBIC).save(buffer, "JPEG")
     return buffer.getvalue()

@@ -6,12 +6,13 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
 from kdbench.plugins import load_plugins
 from kdbench.report.formats import render
-from kdbench.report.results import cell_results
+from kdbench.report.results import Summary, cell_results
 from tests.report.fabricate import expansion_of, fabricate
 
 FORMATS = ("text", "markdown", "csv", "latex", "json")
@@ -99,3 +100,18 @@ def test_latex_compiles_whatever_a_label_holds(whole, tmp_path):
     )
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull" not in done.stdout
+
+
+def test_top5_is_beside_top1_where_every_seed_has_it(whole):
+    expansion, results = whole
+    measured = [replace(results[0], top5=Summary(tuple(91.0 + seed for seed in results[0].seeds))), *results[1:]]
+    mean = f"top-5 {Summary(measured[0].top5.values).mean:.2f}"
+    for format in ("text", "markdown", "latex"):
+        assert mean in render(expansion, measured, format) and "top-5" not in render(expansion, results, format)
+    assert "top-5" not in render(expansion, measured, "text", best=True)
+    some = [replace(results[0], top5=Summary((91.0,))), *results[1:]]
+    assert len(results[0].seeds) > 1 and "top-5" not in render(expansion, some, "text")
+    first, second, *_ = csv.DictReader(io.StringIO(render(expansion, measured, "csv")))
+    assert first["top5_last_mean"] == repr(measured[0].top5.mean) and second["top5_last_mean"] == ""
+    told = json.loads(render(expansion, measured, "json"))
+    assert told[0]["top5_last"]["values"] == list(measured[0].top5.values) and "top5_last" not in told[1]
