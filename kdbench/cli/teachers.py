@@ -140,9 +140,10 @@ def import_(
     The weights are found by their names and shapes, wherever in the file they stand and whatever precedes their names.
     """
     from kdbench.cli.values import registry_with
-    from kdbench.data.batches import EVAL_BATCH, eval_batches
-    from kdbench.data.streamed import resident
+    from kdbench.data.delivery import test_images
     from kdbench.environment.device import resolve_device
+    from kdbench.execution.loaders import loaders
+    from kdbench.execution.quiet import quiet_libraries
     from kdbench.recipe import load_recipe
     from kdbench.store.weights import load_weights, save_weights
     from kdbench.store.zoo import read_zoo_checkpoint
@@ -167,12 +168,17 @@ def import_(
         tell(f"not measured: {unmeasured}")
     else:
         chosen = resolve_device(device)
-        loaded = resident(source.load(data_dir))
-        recipe = load_recipe("crd240")
-        with numerics(recipe.precision):
-            batches = eval_batches(loaded.test, loaded.mean, loaded.std, EVAL_BATCH, chosen)
-            top1 = tally(model.to(chosen), batches, recipe.autocast, chosen).score().top1
-        tell(f"{network.name} on {loaded.info.name}: {top1:.2f} % top-1")
+        loaded = source.load(data_dir)
+        # Images of several sizes as torchvision's weights were measured: 256 pixels, and of them the middle 224.
+        recipe = load_recipe("crd240" if loaded.info.input_size else "imagenet100")
+        with numerics(recipe.precision), quiet_libraries():
+            batches = test_images(loaded, recipe.augmentation, chosen, loaders(chosen, registry))
+            score = tally(model.to(chosen), batches, recipe.autocast, chosen).score()
+        top1 = score.top1
+        tell(
+            f"{network.name} on {loaded.info.name}: {top1:.2f} % top-1"
+            + (f", {score.top5:.2f} % top-5" if score.top5 is not None else "")
+        )
         metadata[f"top1 {loaded.info.name}"] = repr(top1)
     digest = save_weights(tensors, target, network.name, num_classes, metadata)
     load_weights(network.build(num_classes), target, network.name)

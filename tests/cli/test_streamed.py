@@ -3,8 +3,10 @@
 import json
 
 import pytest
+import torch
 
 from kdbench.execution.estimate import Estimator
+from kdbench.plugins import load_plugins
 from tests.cli.support import kdbench
 from tests.data.streams import files
 
@@ -65,3 +67,11 @@ def test_a_recipe_that_says_no_size_is_refused(grid, tmp_path):
         "run", *words, "--set", "recipe.augmentation.size=null", "--set", "recipe.augmentation.resize=null"
     )
     assert refused.code == 2 and "recipe.augmentation.size=224" in refused.err
+
+
+def test_an_imported_network_is_measured_on_them(grid, tmp_path):
+    weights = tmp_path / "weights.pth"
+    torch.save(load_plugins().architecture("resnet8").build(21).state_dict(), weights)
+    words = "--arch", "resnet8", "--num-classes", 21, "--dataset", f"imagefolder:{grid.parent}"
+    told = kdbench("teachers", "import", weights, *words)
+    assert told.code == 0 and "% top-1, " in told.out and "% top-5" in told.out
