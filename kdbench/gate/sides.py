@@ -87,7 +87,7 @@ def _from_records(folder: Path) -> Side:
         refuse_other_data(f"run {record.id} in {folder}", record.data_sha256, "other runs there", expected)
         teacher = run.teacher.architecture if run.teacher else None
         subject = Subject(run.dataset, teacher, run.student, run.method, _key(run.params))
-        new = Measured(run.recipe.model_dump(mode="json"), record.data_sha256, _taught_by(run))
+        new = Measured(run.recipe.model_dump(), record.data_sha256, _taught_by(run))
         measured = _of_recipe(side.cells.setdefault(subject, []), new)
         side.environments.append(record.environment)
         if unlike := changed(measured.taught_by, new.taught_by):
@@ -108,7 +108,7 @@ def _from_baseline(path: Path) -> Side:
     baseline = read_baseline(path)
     side = Side(environments=list(baseline.environments))
     for cell in baseline.cells:
-        recipe = baseline.grid.recipe.model_copy(update={"lr": cell.lr, "lr_by_family": {}}).model_dump(mode="json")
+        recipe = baseline.grid.recipe.model_copy(update={"lr": cell.lr, "lr_by_family": {}}).model_dump()
         subject = Subject(
             baseline.dataset, cell.teacher if cell.taught else None, cell.student, cell.method, _key(cell.params)
         )
@@ -150,7 +150,7 @@ def _imported(digest: str) -> dict[str, Any]:
 def _trained(what: str, recipe: Recipe, seed: int) -> dict[str, Any]:
     # A grid's recipe leaves the rate to the network's family, which a baseline does not hold.
     unknown = {"lr", "lr_by_family"} if recipe.lr_by_family else set()
-    made = {"seed": seed, **recipe.model_dump(mode="json", exclude=unknown)}
+    made = {"seed": seed, **recipe.model_dump(exclude=unknown)}
     return {what: "trained"} | {f"{what}'s {key}": value for key, value in made.items()}
 
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from kdbench.recipe import Recipe
 
 Named = tuple[str, nn.Parameter]
+Groups = list[dict[str, object]]
+Made = tuple[torch.optim.Optimizer, dict[str, Tensor]]
 
 
-def make_optimizer(
-    recipe: Recipe, named: Iterable[Named], lr: Tensor
-) -> tuple[torch.optim.Optimizer, dict[str, Tensor]]:
+def make_optimizer(recipe: Recipe, named: Iterable[Named], lr: Tensor) -> Made:
     """An optimizer whose rate is the scalar `lr`, and what it changes beside the parameters, by name.
 
     The state is there from the start, as zeros: they give the same first step as none, and the same operators as every
@@ -22,28 +22,41 @@ def make_optimizer(
     """
     named = list(named)
     groups = _groups(recipe, named)
-    state: dict[str, Tensor] = {}
-    if recipe.optimizer == "adamw":
-        # Of `capturable` a fused step depends in nothing, but without it PyTorch refuses to capture it.
-        on_device = lr.is_cuda
-        adamw = torch.optim.AdamW(groups, lr=lr, betas=recipe.betas, eps=recipe.eps, fused=True, capturable=on_device)
-        for number, (_, parameter) in enumerate(named):
-            of_one = {
-                "step": torch.zeros((), device=parameter.device),
-                "exp_avg": torch.zeros_like(parameter),
-                "exp_avg_sq": torch.zeros_like(parameter),
-            }
-            adamw.state[parameter] |= of_one
-            state |= {f"{name}.{number}": tensor for name, tensor in of_one.items()}
-        return adamw, state
-    sgd = torch.optim.SGD(groups, lr=lr, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True)
+    optimizer, state = (_adamw if recipe.optimizer == "adamw" else _sgd)(recipe, groups, named, on_cuda=lr.is_cuda)
+    for group in optimizer.param_groups:
+        # Only now, since the constructor would read its value on the host.
+        group["lr"] = lr
+    return optimizer, state
+
+
+def _sgd(recipe: Recipe, groups: Groups, named: list[Named], *, on_cuda: bool) -> Made:
+    optimizer = torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True)
+    state = {}
     if recipe.momentum:
         for number, (_, parameter) in enumerate(named):
-            state[f"momentum.{number}"] = sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-    return sgd, state
+            momentum = torch.zeros_like(parameter)
+            state[f"momentum.{number}"] = optimizer.state[parameter]["momentum_buffer"] = momentum
+    return optimizer, state
 
 
-def _groups(recipe: Recipe, named: list[Named]) -> list[dict[str, object]]:
+def _adamw(recipe: Recipe, groups: Groups, named: list[Named], *, on_cuda: bool) -> Made:
+    # A fused step is the same with and without `capturable`, but PyTorch captures none without.
+    optimizer = torch.optim.AdamW(
+        groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.eps, fused=True, capturable=on_cuda
+    )
+    state: dict[str, Tensor] = {}
+    for number, (_, parameter) in enumerate(named):
+        of_one = {
+            "step": torch.zeros((), device=parameter.device),
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.zeros_like(parameter),
+        }
+        optimizer.state[parameter] |= of_one
+        state |= {f"{name}.{number}": tensor for name, tensor in of_one.items()}
+    return optimizer, state
+
+
+def _groups(recipe: Recipe, named: list[Named]) -> Groups:
     """Parameters by their weight decay; one group where all have the same."""
     if recipe.decay_norms:
         return [{"params": [parameter for _, parameter in named], "weight_decay": recipe.weight_decay}]

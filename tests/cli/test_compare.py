@@ -67,6 +67,12 @@ def test_another_recipe_is_told(folder):
     assert "recipe: epochs 1 → 2" in kdbench("compare", folder / "a", folder / "c").out
 
 
+def test_what_recipes_gained_is_told_though_one_side_has_it_by_default(folder):
+    other = expansion(folder, GRID.replace("epochs: 1", "epochs: 1, optimizer: adamw"))
+    fill(Store(folder / "c"), other, accuracies(kd=92.0))
+    assert "recipe: optimizer sgd → adamw" in kdbench("compare", folder / "a", folder / "c").out
+
+
 def test_another_teacher_is_told(folder):
     fill(Store(folder / "c"), expansion(folder, RETAUGHT), accuracies(student=90.0, kd=94.0))
     page = kdbench("compare", folder / "a", folder / "c").out

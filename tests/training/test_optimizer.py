@@ -5,10 +5,14 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.functional import cross_entropy
 
+from kdbench.data.mixing import Mixing
 from kdbench.recipe import Recipe
 from kdbench.training.average import Average
 from kdbench.training.optimizer import make_optimizer
+from tests.training.support import GAINED
 from tests.training.test_step import lockstep
 
 STEPS = 5
@@ -145,6 +149,29 @@ def test_a_short_batch_is_parted_evenly() -> None:
         for update in work.updates(work.batches.drawn(step), work.members):
             update()
     assert seen == [3, 3, 3, 3, 3, 3, 2]
+
+
+def test_a_step_leaves_nothing_on_the_cpu_and_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mixing, clipping, moments and the average on a GPU that need not be there; PyTorch's own step apart."""
+    gpu = torch.device("cuda", 0)
+    with FakeTensorMode():
+        with gpu:
+            model, another = network(), network()
+        # Tensors without values cannot be copied so.
+        monkeypatch.setattr("kdbench.training.average.copy.deepcopy", lambda module: another)
+        named = list(model.named_parameters())
+        _, state = make_optimizer(GAINED, named, torch.ones((), device=gpu))
+        average = Average(model, 0.9)
+        mixing = Mixing(GAINED.augmentation, 0.1, 3, ("noise", 0), gpu)
+        mixing.seek(1, 0)
+        images, labels = mixing(torch.ones(8, 3, 8, 8, device=gpu), torch.zeros(8, dtype=torch.int64, device=gpu))
+        loss = cross_entropy(model(images), labels)
+        for parameter in model.parameters():  # a backward pass wants a device
+            parameter.grad = torch.ones_like(parameter)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        average.update()
+        everything = [loss, *state.values(), *average.tensors.values(), *(p.grad for p in model.parameters())]
+    assert {tensor.device for tensor in everything if tensor is not None} == {gpu}
 
 
 def test_a_batch_in_parts_is_what_a_method_builds_on() -> None:
