@@ -53,7 +53,7 @@ class Claims:
 
     def take(self, run_ids: Iterable[str]) -> list[str]:
         """Claim what is free; those of the runs that are now this process's."""
-        newest = self._newest()
+        newest = _newest(self._numbered())
         return [run_id for run_id in run_ids if self._take(run_id, newest.get(run_id, 0))]
 
     def release(self, run_ids: Iterable[str]) -> None:
@@ -65,7 +65,7 @@ class Claims:
 
     def owners(self, run_ids: Iterable[str]) -> dict[str, str]:
         """Who holds runs, in words, by the id of those that somebody holds."""
-        newest, found = self._newest(), {}
+        newest, found = _newest(self._numbered()), {}
         for run_id in run_ids:
             if run_id in newest and self._alive(path := self._path(run_id, newest[run_id])):
                 owner = _read(path)
@@ -74,8 +74,9 @@ class Claims:
 
     def abandoned(self) -> list[Path]:
         """Claims that do not count any more: outnumbered, or their owner is known to be gone."""
-        newest = self._newest()
-        numbered = [(self._path(*claim), claim[1] < newest[claim[0]]) for claim in self._numbered()]
+        there = self._numbered()
+        newest = _newest(there)
+        numbered = [(self._path(run_id, number), number < newest[run_id]) for run_id, number in there]
         dead = [path for path, outnumbered in numbered if outnumbered or not self._alive(path)]
         # One that was released meanwhile is gone, and its name may be taken again.
         return [path for path in dead if path.exists()]
@@ -101,13 +102,6 @@ class Claims:
         parts = [name.rpartition(".") for name in names]
         return [(run_id, int(number)) for run_id, _, number in parts if number.isdecimal()]
 
-    def _newest(self) -> dict[str, int]:
-        """Of each run the number that counts."""
-        newest: dict[str, int] = {}
-        for run_id, number in self._numbered():
-            newest[run_id] = max(number, newest.get(run_id, 0))
-        return newest
-
     def _alive(self, claim: Path) -> bool:
         """Whether the owner of a claim works on: a process of this machine is looked for, others are watched."""
         owner, machine = _read(claim), _machine()
@@ -131,6 +125,14 @@ class Claims:
                 # A folder that is gone for a while: the claim may be lost, the work is not.
                 with contextlib.suppress(OSError):
                     os.utime(path)
+
+
+def _newest(claims: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Of each run the number that counts."""
+    newest: dict[str, int] = {}
+    for run_id, number in claims:
+        newest[run_id] = max(number, newest.get(run_id, 0))
+    return newest
 
 
 def _read(claim: Path) -> dict[str, Any]:
