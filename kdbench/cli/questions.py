@@ -48,6 +48,7 @@ def method_described(registry: Registry, name: str, values: dict[str, object]) -
         "description": inspect.cleandoc(method.__doc__ or ""),
         "parameters": [_parameter(name, params) for name in type(params).model_fields],
         "needs": read,
+        "class_indices": needs.class_indices,
         "pre_stage": pre_stage,
         "kept_at_deployment": method.kept,
         "plugin": registry.plugin_of("method", method.name).origin,

@@ -113,6 +113,7 @@ def _text(described: dict[str, Any]) -> str:
         f"Reads: student {', '.join(needs['student'])}; teacher {', '.join(needs['teacher']) or 'none'}"
         + (f"; batch {', '.join(needs['batch'])}" if needs["batch"] else ""),
     ]
+    lines += ["Declines recipes that make class probabilities of labels."] if described["class_indices"] else []
     lines += ["Trains a pre-stage on the frozen teacher first."] if described["pre_stage"] else []
     lines += [f"Keeps at deployment: {', '.join(described['kept_at_deployment'])}"] * bool(
         described["kept_at_deployment"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from pydantic import BaseModel, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
 
 #: Marks such a field, in its `json_schema_extra`.
 ADDED_LATER = "added_later"
@@ -22,6 +22,6 @@ class Growing(BaseModel):
     """Configuration that ids are hashed from: as JSON it does not say what `unsaid` names, so ids stay as they were."""
 
     @model_serializer(mode="wrap", when_used="json")
-    def _as_before(self, write: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+    def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         left_out = unsaid(self)
         return {name: value for name, value in write(self).items() if name not in left_out}
