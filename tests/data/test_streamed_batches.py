@@ -236,3 +236,15 @@ def make_tested() -> Iterator[tuple[torch.Tensor, ...]]:
     batches = make(streamed_dataset())
     batches.epoch(1)
     return batches.test()
+
+
+def test_gathering_asks_the_device_for_nothing() -> None:
+    # A value read back, or a shape that depends on values, cannot be traced on tensors that have none.
+    meta = torch.device("meta")
+    batches = delivery(streamed_dataset(), RECIPE, 0, meta, Loaders())
+    drawn = (
+        torch.empty(8, SIDE, SIDE, 3, dtype=torch.uint8, device=meta),
+        torch.empty(2, 8, dtype=torch.int64, device=meta),
+    )
+    images, labels, index = batches.gather(drawn)
+    assert (images.shape, labels.shape, index.shape) == ((8, 3, SIDE, SIDE), (8,), (8,))
