@@ -56,13 +56,21 @@ def _tried(method: type[Method], params: MethodParams, student: Side, teacher: S
 
     Whatever else goes wrong in such a trial says nothing of training, for which there are data.
     """
+    if (method.__init__, method.setup, method.deploy) == (Method.__init__, Method.setup, Method.deploy):
+        return None  # It is handed no network, and `needs` has all that it reads.
     # On the CPU, as a run's are: methods count them.
     labels = torch.arange(BATCH * student.shapes.num_classes) % student.shapes.num_classes
     try:
         with exits_refused(), without_data():
-            pre_stage = _pre_stage(method, params, teacher, labels) if teacher else None
-            made = method(params, _build(student, labels, teacher, pre_stage))
-            _step(made, params, student, teacher)
+            network, taught_by = _network(student), _network(teacher).eval() if teacher else None
+            pre_stage = None
+            if teacher and taught_by and (found := method.pre_stage(params)):
+                # What is trained on the teacher before sees it as its student.
+                pre_stage = found[0](found[1], _build(taught_by, teacher, labels, taught_by, teacher, None))
+            made = method(params, _build(network, student, labels, taught_by, teacher, pre_stage))
+            # Deployed first, for a step is likelier to need numbers.
+            made.deploy(network)
+            _step(made, params, network, student, taught_by)
     except NotOfferedError as refusal:
         return str(refusal)
     except Exception:
@@ -70,33 +78,28 @@ def _tried(method: type[Method], params: MethodParams, student: Side, teacher: S
     return None
 
 
-def _pre_stage(method: type[Method], params: MethodParams, teacher: Side, labels: torch.Tensor) -> Method | None:
-    """What the method has trained on the teacher before, which it sees as its student."""
-    found = method.pre_stage(params)
-    return found[0](found[1], _build(teacher, labels, teacher, None)) if found else None
-
-
-def _build(student: Side, labels: torch.Tensor, teacher: Side | None, pre_stage: Method | None) -> Build:
-    network = _network(student)
-    taught_by = _network(teacher).eval() if teacher else None
-    shapes = teacher.shapes if teacher else None
-    return Build(network, student.shapes, labels, BATCH, taught_by, shapes, pre_stage, epochs=1)
-
-
 def _network(side: Side) -> StagedModel:
     return side.architecture.build(side.shapes.num_classes)
 
 
-def _step(method: Method, params: MethodParams, student: Side, teacher: Side | None) -> None:
-    needs = type(method).needs_for(params)
+def _build(
+    network: StagedModel,
+    side: Side,
+    labels: torch.Tensor,
+    taught_by: StagedModel | None,
+    teacher: Side | None,
+    pre_stage: Method | None,
+) -> Build:
+    shapes = teacher.shapes if teacher else None
+    return Build(network, side.shapes, labels, BATCH, taught_by, shapes, pre_stage, epochs=1)
 
-    def outputs(side: Side, features: tuple[Feature, ...], owner: str) -> Outputs:
-        images = torch.empty(BATCH, 3, side.input_size, side.input_size)
-        return _network(side).outputs(images, features).only(features, owner)
 
+def _step(
+    method: Method, params: MethodParams, network: StagedModel, student: Side, taught_by: StagedModel | None
+) -> None:
+    needs, images = type(method).needs_for(params), torch.empty(BATCH, 3, student.input_size, student.input_size)
+    ours = network.outputs(images, needs.student).only(needs.student, "student")
+    theirs = taught_by.outputs(images, needs.teacher).only(needs.teacher, "teacher") if taught_by else Outputs()
     zeros = torch.zeros(BATCH, dtype=torch.int64)
     batch = Batch(zeros, index=zeros, epoch=torch.ones(()), generator=torch.Generator("cpu"))
-    taught = outputs(teacher, needs.teacher, "teacher") if teacher else Outputs()
-    # Deployed first, for a step is likelier to need numbers.
-    method.deploy(_network(student))
-    method.terms(outputs(student, needs.student, "student"), taught, batch.only(needs.batch))
+    method.terms(ours, theirs, batch.only(needs.batch))

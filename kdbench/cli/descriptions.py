@@ -62,9 +62,9 @@ def describe_architecture(name: str, registry: Registry) -> dict[str, Any]:
 
 def _what_there_is(found: dict[str, Any]) -> dict[str, Any]:
     """A network's sizes, with what it lacks where it lacks anything."""
-    absent, unbranched = found.pop("absent"), found.pop("unbranched")
+    absent, unbranched = found["absent"], found["unbranched"]
     shown = {**found, "stages": [*map(tuple, found["stages"])], "final_map": tuple(found["final_map"])}
-    shown = {key: value for key, value in shown.items() if key not in absent}
+    shown = {key: value for key, value in shown.items() if key not in (*absent, "absent", "unbranched")}
     lacks = {"has_no": absent} if absent else {}
     return shown | lacks | ({"no_branch_after_stage": unbranched} if unbranched else {})
 

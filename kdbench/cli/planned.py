@@ -54,7 +54,9 @@ def resolved(session: Session, plan: Plan) -> list[str]:
 def warnings(session: Session, plan: Plan) -> list[str]:
     """What is allowed in the settings but hardly meant."""
     registry = session.registry
-    families = {registry.family(name) for name in registry.usable("architecture")}
+    pairs = [pair for table in session.expansion.grid.tables for pair in table.pairs]
+    of_grid = {name for pair in pairs for name in (pair.teacher, pair.student)}
+    families = {registry.family(name) for name in (*registry.usable("architecture"), *of_grid)}
     found = [
         warning
         for whose, recipe in _recipes(session, plan).items()

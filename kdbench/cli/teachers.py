@@ -194,7 +194,8 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
 
 def _target(file: Path, network: str) -> Path:
     target = file.with_suffix(".safetensors")
-    return file.with_name(f"{file.stem}-{network}.safetensors") if target == file else target
+    # No file on Windows has a colon in its name.
+    return file.with_name(f"{file.stem}-{network.replace(':', '-')}.safetensors") if target == file else target
 
 
 def _cannot_measure(source: DatasetSource, data_dir: Path | None, num_classes: int) -> str | None:

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import kdbench
+from kdbench.cli.descriptions import describe_architecture
 from kdbench.inputs.errors import UserError
 from kdbench.plugins import load_plugins
 from kdbench.store.zoo import from_zoo
@@ -161,6 +162,15 @@ def test_networks_are_listed_behind_the_scheme():
     names = kdbench.list_models("timm:test_*")
     assert "timm:test_vit" in names and names == sorted(names)
     assert not any(name.startswith("timm:") for name in kdbench.list_models())
+
+
+def test_a_network_is_described_with_what_it_lacks():
+    # Again, for what was asked once is remembered.
+    for _ in range(2):
+        described = describe_architecture("timm:test_vit", load_plugins())
+        assert described["has_no"] == ["stem", "final_map", "preactivations", "class_maps"]
+        assert described["no_branch_after_stage"] == [1, 2, 3] and "final_map" not in described
+    assert "has_no" not in describe_architecture("resnet8", load_plugins())
 
 
 def test_building_one_leaves_the_random_state_to_the_weights():
