@@ -200,7 +200,7 @@ def test_every_command_on_a_grid_takes_a_recipe(command):
         (["--grid", "quick", "--set", "recipe.epochs=0"], "recipe: epochs: input should be greater than or equal to 1"),
         (["--grid", "quick", "--set", "recipe.epochs=many"], "recipe: epochs: input should be a whole number"),
         (["--grid", "quick", "--set", "recipe.lr=.inf"], "recipe: lr: input should be a finite number"),
-        (["--grid", "quick", "--set", "epochs=2"], "--set takes recipe.KEY=VALUE or METHOD.PARAMETER=VALUE"),
+        (["--grid", "quick", "--set", "epochs=2"], "--set takes recipe.KEY=VALUE, METHOD.PARAMETER=VALUE"),
         (["--grid", "quick", "--set", "dskd.betta=2"], "method 'dskd' has no key 'betta'; did you mean 'beta'?"),
         (["--grid", "quick", "--set", "dskd.projector=x"], "method 'dskd': projector: input should be 'align'"),
         (["--grid", "quick", "--vary", "kd.tau"], "--vary takes METHOD.PARAMETER=VALUE,VALUE, not 'kd.tau'"),

@@ -68,7 +68,7 @@ def test_who_is_waited_for_is_said_once(at_hand, monkeypatch):
         if len(waits) == 3:
             monkeypatch.undo()
 
-    monkeypatch.setattr(Claims, "owner", lambda *_: "process 7 on elsewhere")
+    monkeypatch.setattr(Claims, "owners", lambda _, run_ids: dict.fromkeys(run_ids, "process 7 on elsewhere"))
     monkeypatch.setattr(schedule._Execution, "_wait", wait)
     assert [*carry_out(plan(), said.append).records.values()] == ["done", "done"]
     assert said == ["waiting for process 7 on elsewhere to train or leave 2 runs"] and len(waits) == 3
