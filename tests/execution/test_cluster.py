@@ -50,6 +50,8 @@ def cluster():
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:
         os.environ["RAY_TMPDIR"] = folder
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        # Else other tests leave nothing to the processes that train.
+        os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 (Ray spells it so)
         made = Cluster(initialize_head=True, head_node_args=HEAD)
         made.lose = made.add_node(num_cpus=1, object_store_memory=10**8)
         made.add_node(num_cpus=1, object_store_memory=10**8)

@@ -66,6 +66,8 @@ def cluster(tmp_path_factory):
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Else other tests leave nothing to the processes that train.
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 (Ray spells it so)
     made = Cluster(initialize_head=True, head_node_args=HEAD)
     for _ in range(2):
         made.add_node(num_cpus=1, object_store_memory=10**8)
