@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import replace
 from functools import partial
@@ -216,6 +217,37 @@ def test_no_cluster(monkeypatch, address, said):
     monkeypatch.setitem(sys.modules, "ray", object())
     with pytest.raises(UserError, match=said), connected(address):
         pass
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "what listens there is no Ray"),
+        (b"", "what listens there is no Ray"),
+        (None, "timed out"),
+    ],
+)
+def test_what_listens_there_is_no_ray(monkeypatch, answer, why):
+    monkeypatch.setitem(sys.modules, "ray", object())
+    monkeypatch.setattr(connect, "ANSWER_SECONDS", 5.0 if answer is not None else 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                if answer is not None:
+                    connection.sendall(answer)
+                    connection.shutdown(socket.SHUT_WR)
+                # Until the other side has gone.
+                while connection.recv(4096):
+                    pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(UserError, match=rf"no Ray cluster answers at {address} \({why}\)"), connected(address):
+            pass
+        thread.join()
 
 
 def test_no_ray(monkeypatch):

@@ -18,6 +18,9 @@ from kdbench.inputs.wording import counted
 
 #: How long a host may take to answer, in seconds.
 ANSWER_SECONDS = 5.0
+#: A frame of HTTP/2 that says nothing but its type (RFC 9113, 4.1 and 6.5), and what a client begins with (3.4).
+_SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _SETTINGS
 _START = "start one with `ray start --head` (and `ray start --address=HOST:PORT` on every further machine)"
 
 
@@ -106,10 +109,22 @@ def _reach(address: str) -> None:
     if not (host and port.isascii() and port.isdigit() and int(port) < 2**16):
         raise UserError(f"--address takes auto or HOST:PORT, such as 10.0.0.1:6379, not '{address}'.")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
+        with socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS) as connection:
+            # Ray itself waits for minutes for what does not speak gRPC, which is HTTP/2. Encrypted it is left to Ray.
+            speaks = os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true") or _speaks_http2(connection)
     except OSError as error:
-        why = error.strerror or str(error)
-        raise UserError(f"no Ray cluster answers at {address} ({why}); give another --address, or {_START}.") from None
+        speaks, why = False, error.strerror or str(error)
+    else:
+        why = "what listens there is no Ray"
+    if not speaks:
+        raise UserError(f"no Ray cluster answers at {address} ({why}); give another --address, or {_START}.")
+
+
+def _speaks_http2(connection: socket.socket) -> bool:
+    connection.sendall(_HELLO)
+    with connection.makefile("rb") as answers:
+        # The first that a server says, unasked, is its settings; the type is behind three bytes of length.
+        return answers.read(len(_SETTINGS))[3:4] == _SETTINGS[3:4]
 
 
 def _why(address: str, error: Exception) -> str:
