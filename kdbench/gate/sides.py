@@ -150,7 +150,8 @@ def _imported(digest: str) -> dict[str, Any]:
 def _trained(what: str, recipe: Recipe, seed: int) -> dict[str, Any]:
     # A grid's recipe leaves the rate to the network's family, which a baseline does not hold.
     unknown = {"lr", "lr_by_family"} if recipe.lr_by_family else set()
-    made = {"seed": seed, **recipe.model_dump(exclude=unknown)}
+    # Not by `exclude`, which older pydantic does not heed where a model has a serializer of its own.
+    made = {"seed": seed} | {key: value for key, value in recipe.model_dump().items() if key not in unknown}
     return {what: "trained"} | {f"{what}'s {key}": value for key, value in made.items()}
 
 
