@@ -20,7 +20,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,18 @@ def start(
             cwd=str(Path.cwd()),
         )
     )
+
+
+def descendants(pid: int) -> list[int]:
+    """The numbers of all processes below one."""
+    children = [int(number) for number in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return children + [below for child in children for below in descendants(child)]
+
+
+def await_end(pids: Iterable[int]) -> None:
+    """Returns when none of these processes is there any more."""
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        time.sleep(0.05)
 
 
 def run(*words: object, env: Mapping[str, str] | None = None) -> Result:

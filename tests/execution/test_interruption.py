@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
@@ -98,7 +97,7 @@ def test_further_signals_stop_at_once_and_lose_nothing_finished(tmp_path, pause)
     while not list(results.glob("checkpoints/*.safetensors")):
         assert process.poll() is None, (tmp_path / "output").read_text()
         time.sleep(0.02)
-    workers = descendants(process.pid)
+    workers = processes.descendants(process.pid)
     os.kill(process.pid, signal.SIGINT)
     # So that the two are not taken for one; the more fall into the end of the process, of which they are no part.
     time.sleep(pause)
@@ -108,7 +107,7 @@ def test_further_signals_stop_at_once_and_lose_nothing_finished(tmp_path, pause)
     said = (tmp_path / "output").read_text()
     assert process.returncode == 130, said
     assert "Traceback" not in said and "topped" in said
-    await_end(workers)
+    processes.await_end(workers)
     assert kdbench("results", "check", "--results", results).code == 0
 
 
@@ -129,24 +128,14 @@ def test_workers_end_where_their_parent_was_killed(tmp_path):
     orphans = workers(process)
     process.kill()
     process.wait()
-    await_end(orphans)
+    processes.await_end(orphans)
 
 
 def workers(process):
     """The numbers of all processes below a command's, once it has two workers: those of the server that it forks them
     from, which is one of its own two children; the other keeps the books of multiprocessing.
     """
-    while len(found := descendants(process.pid)) < 4:
+    while len(found := processes.descendants(process.pid)) < 4:
         assert process.poll() is None
         time.sleep(0.02)
     return found
-
-
-def descendants(pid):
-    children = [int(number) for number in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return children + [below for child in children for below in descendants(child)]
-
-
-def await_end(pids):
-    while any(Path(f"/proc/{pid}").exists() for pid in pids):
-        time.sleep(0.05)

@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
@@ -81,20 +80,10 @@ def begun(process, results):
     while not list(results.glob("checkpoints/*.safetensors")):
         assert process.poll() is None, (results.parent / "output").read_text()
         time.sleep(0.01)
-    found = descendants(process.pid)
+    found = processes.descendants(process.pid)
     # Two that read, the server that they were forked from, and who keeps the books of multiprocessing.
     assert len(found) >= 4
     return found
-
-
-def descendants(pid):
-    children = [int(number) for number in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return children + [below for child in children for below in descendants(child)]
-
-
-def await_end(pids):
-    while any(Path(f"/proc/{pid}").exists() for pid in pids):
-        time.sleep(0.05)
 
 
 def test_killed_it_leaves_no_process_and_given_again_it_ends_in_the_same_bits(grid, tmp_path, unbroken):
@@ -102,7 +91,7 @@ def test_killed_it_leaves_no_process_and_given_again_it_ends_in_the_same_bits(gr
     others = begun(process, tmp_path / "results")
     process.kill()
     assert process.wait() == -signal.SIGKILL
-    await_end(others)
+    processes.await_end(others)
     assert start(grid, tmp_path / "results").wait() == 0
     assert outcomes(tmp_path / "results") == unbroken
 
@@ -114,7 +103,7 @@ def test_stopped_by_a_signal_to_all_processes_while_workers_train_likewise(grid,
     assert process.wait() == 143
     said = (tmp_path / "output").read_text()
     assert "To go on: kdbench run --grid" in said and "Traceback" not in said
-    await_end(others)
+    processes.await_end(others)
     assert start(grid, tmp_path / "results").wait() == 0
     assert outcomes(tmp_path / "results") == unbroken
 
