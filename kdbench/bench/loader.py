@@ -31,6 +31,7 @@ from kdbench.data.delivery import Delivery, delivery
 from kdbench.data.files import ImageFiles, add_file
 from kdbench.data.streamed import IMAGENET_STATISTICS, StreamedDataset, make_streamed_dataset
 from kdbench.data.views import RATIOS
+from kdbench.execution.allocator import freed_memory_kept
 from kdbench.execution.loaders import loaders
 from kdbench.plugins import load_plugins
 from kdbench.recipe import Recipe
@@ -93,7 +94,7 @@ def run_loader(
 
     Every round times each way once. After a stop the present round, or the first, is the last one.
     """
-    with contextlib.ExitStack() as stack:
+    with freed_memory_kept(), contextlib.ExitStack() as stack:
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             make_photographs(folder, images)

@@ -85,7 +85,8 @@ class FileSplit(ImageSplit):
             if found.st_size != size:
                 raise UserError(f"{path} has {found.st_size:,} bytes, and had {size:,} when it was listed; run again.")
             with path.open("rb") as file:
-                return file.read(MAX_BYTES + 1)  # one more than are decoded, so that a longer file is refused as such
+                # One more than are decoded: a longer file is refused as such.
+                return file.read(min(size, MAX_BYTES) + 1)
         except OSError as error:
             raise UserError(f"{path!s:.300} cannot be read ({error.strerror}); mend it or take it away.") from error
 

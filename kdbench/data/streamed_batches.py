@@ -83,7 +83,9 @@ class StreamedBatches:
     def gather(self, drawn: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
         """See `Batches.gather`."""
         images, (index, flip) = drawn[0], drawn[1].unbind()
-        images = torch.where(flip.bool()[:, None, None, None], images.flip(2), images)
+        # Whole images are copied here, at many times the speed of a choice made for each byte.
+        chosen = torch.arange(len(images), device=images.device) + len(images) * flip
+        images = torch.cat([images, images.flip(2)]).index_select(0, chosen)
         return normalise(images, self._scale, self._shift), self._labels.index_select(0, index), index
 
     def test(self) -> Iterator[tuple[Tensor, Tensor]]:

@@ -13,6 +13,7 @@ import torch
 
 from kdbench.data.reading import Loaders
 from kdbench.execution import birth
+from kdbench.execution.allocator import keep_freed_memory
 from kdbench.execution.interrupt import StopSignal
 from kdbench.plugins import load_plugins
 from kdbench.registered.offers import FILE
@@ -50,6 +51,7 @@ def begin() -> None:
     """What a reading process does first: signals may reach the whole process group, and whom it reads for decides when
     it ends; what libraries warn of is for their developers.
     """
+    keep_freed_memory()
     for number in StopSignal.SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     if not sys.warnoptions:

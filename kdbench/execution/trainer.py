@@ -14,6 +14,7 @@ from kdbench.data.streamed import AnyDataset
 from kdbench.environment.device import peak_memory
 from kdbench.environment.sources import source_file
 from kdbench.environment.summary import environment
+from kdbench.execution.allocator import freed_memory_kept
 from kdbench.execution.loaders import loaders
 from kdbench.execution.memory import DoesNotFit, in_halves
 from kdbench.execution.options import Options
@@ -65,7 +66,8 @@ class Trainer:
         """
         # Another process may have brought some of them further since they were put together.
         parts = cohorts(runs, self.store)
-        return [record for part in parts for record in in_halves(part, self.store, self._train, self._too_large)]
+        with freed_memory_kept():
+            return [record for part in parts for record in in_halves(part, self.store, self._train, self._too_large)]
 
     def _train(self, runs: list[Run]) -> list[Record]:
         teacher = self._shelf.teacher(runs[0].teacher, runs[0].recipe) if runs[0].teacher else None

@@ -51,9 +51,10 @@ def _parsed(text: bytes, what: str) -> Any:
     if len(text) > MAX_YAML_BYTES:
         raise UserError(f"{what} has more than {MAX_YAML_BYTES:,} bytes, which are not read; make it smaller.")
     try:
-        _refuse_aliases_and_depth(text, what)
-        _refuse_keys_given_twice(yaml.compose(text, Loader=yaml.SafeLoader), what)
-        return yaml.safe_load(text)
+        loader = _Loader(text, what)
+        root = loader.get_single_node()
+        _refuse_keys_given_twice(root, what)
+        return loader.construct_document(root) if root else None
     except UserError:
         raise
     except yaml.MarkedYAMLError as error:
@@ -78,15 +79,24 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
     return f"line {mark.line + 1}: {problem}; {advice}" if mark else f"{problem}; {advice}"
 
 
-def _refuse_aliases_and_depth(text: bytes, what: str) -> None:
+class _Loader(yaml.SafeLoader):
     """Aliases can multiply a small file into gigabytes, and deep nesting exhausts the stack."""
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        if isinstance(event, yaml.AliasEvent):
-            raise UserError(f"{what} uses a YAML alias, which is not read; write the value out.")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_YAML_DEPTH:
-            raise UserError(f"{what} nests deeper than {MAX_YAML_DEPTH} levels; make it flatter.")
+
+    def __init__(self, text: bytes, what: str):
+        super().__init__(text)
+        self._what = what
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise UserError(f"{self._what} uses a YAML alias, which is not read; write the value out.")
+        nests = self.check_event(yaml.CollectionStartEvent)
+        self._depth += nests
+        if self._depth > MAX_YAML_DEPTH:
+            raise UserError(f"{self._what} nests deeper than {MAX_YAML_DEPTH} levels; make it flatter.")
+        node = super().compose_node(parent, index)
+        self._depth -= nests
+        return node
 
 
 def _refuse_keys_given_twice(root: yaml.Node | None, what: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kdbench.cells import Cell
-from kdbench.paper import Published, load_paper_table
+from kdbench.paper import PaperTable, Published, load_paper_table
 from kdbench.registry import Registry
 from kdbench.report.paired import LEVEL
 from kdbench.report.results import CellResult, CellStatus, Summary
@@ -58,23 +58,25 @@ def against_paper(results: Sequence[CellResult], registry: Registry, *, alpha: f
     found = []
     for table in dict.fromkeys(result.cell.table.name for result in results):
         cells = [r for r in results if r.cell.table.name == table and r.published and r.last.values]
-        estimates = [_estimate(result, registry) for result in cells]
+        if not cells:
+            continue
+        paper = load_paper_table(str(cells[0].cell.table.paper), registry)
+        estimates = [_estimate(result, paper) for result in cells]
         rejected = holm([estimate.p_value for estimate in estimates], alpha)
         for result, estimate, (apart, _) in zip(cells, estimates, rejected, strict=True):
-            found.append(_comparison(result, estimate, registry, apart=apart))
+            found.append(_comparison(result, estimate, paper, apart=apart))
     return found
 
 
-def _estimate(result: CellResult, registry: Registry) -> Estimate:
-    ours, paper = result.last, result.published
-    assert ours.mean is not None and paper is not None
+def _estimate(result: CellResult, paper: PaperTable) -> Estimate:
+    ours, theirs = result.last, result.published
+    assert ours.mean is not None and theirs is not None
     # Where no number of runs is printed, a deviation tells nothing.
-    runs = load_paper_table(str(result.cell.table.paper), registry).runs or 1
-    return welch(ours.mean, ours.std, len(ours.values), paper.mean, paper.std if runs > 1 else None, runs)
+    runs = paper.runs or 1
+    return welch(ours.mean, ours.std, len(ours.values), theirs.mean, theirs.std if runs > 1 else None, runs)
 
 
-def _comparison(result: CellResult, estimate: Estimate, registry: Registry, *, apart: bool) -> PaperComparison:
-    paper = load_paper_table(str(result.cell.table.paper), registry)
+def _comparison(result: CellResult, estimate: Estimate, paper: PaperTable, *, apart: bool) -> PaperComparison:
     assert result.published is not None
     answer: Answer = "no std" if estimate.error is None else "apart" if apart else "not told apart"
     return PaperComparison(

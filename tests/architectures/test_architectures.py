@@ -1,5 +1,7 @@
 """Sizes, branches, initialisation and taps of the built-in networks."""
 
+import copy
+import functools
 import math
 
 import pytest
@@ -29,9 +31,19 @@ def on_meta(name: str, num_classes: int = 100):
         return ARCHITECTURES[name].build(num_classes)
 
 
-def seeded(name: str, seed: int = 0, num_classes: int = 7):
+def drawn(name: str, seed: int, num_classes: int):
     torch.manual_seed(seed)
     return ARCHITECTURES[name].build(num_classes)
+
+
+#: Drawing weights takes longer than most tests.
+_drawn_once = functools.cache(drawn)
+
+
+def seeded(name: str, num_classes: int = 7):
+    """The network of seed 0; what a test draws after it is the same every time."""
+    torch.manual_seed(0)
+    return copy.deepcopy(_drawn_once(name, 0, num_classes))
 
 
 def test_names_are_unique_and_families_known():
@@ -106,7 +118,7 @@ def test_parameters_of_all_branches(name, millions):
     assert sum(map(parameters, branches)) / 1e6 == pytest.approx(millions, abs=5e-3)
 
 
-@pytest.mark.parametrize("size", [8, 32, 64])
+@pytest.mark.parametrize("size", [8, 64])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_shapes_agree_forward_and_backward_at_any_size(name, size):
     model = on_meta(name, 10)
@@ -117,7 +129,7 @@ def test_shapes_agree_forward_and_backward_at_any_size(name, size):
     assert all(p.grad is not None and p.grad.shape == p.shape for p in model.parameters())
 
 
-@pytest.mark.parametrize("size", [8, 32, 64])
+@pytest.mark.parametrize("size", [8, 64])
 @pytest.mark.parametrize("name", SMALL)
 def test_trains_at_any_size(name, size):
     model = seeded(name).train()
@@ -151,8 +163,8 @@ def test_nothing_overwrites_a_tapped_map(name):
     untouched = image.clone()
     outputs = model.outputs(image)
     assert torch.equal(image, untouched)
-    for value, copy in zip((*outputs.stages, outputs.final_map), seen, strict=True):
-        assert torch.equal(value, copy)
+    for value, kept in zip((*outputs.stages, outputs.final_map), seen, strict=True):
+        assert torch.equal(value, kept)
     # A branch shares the map that the trunk goes on with.
     for after in range(1, len(model.stages)):
         model.branch(after)(outputs.stages[after - 1])
@@ -258,7 +270,7 @@ def test_a_branch_is_fresh_and_attached(name):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_the_seed_alone_decides_the_weights(name):
-    first, again, other = (seeded(name, seed).state_dict() for seed in (3, 3, 4))
+    first, again, other = (drawn(name, seed, 7).state_dict() for seed in (3, 3, 4))
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert not torch.equal(first["head.classifier.weight"], other["head.classifier.weight"])
 
