@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ class Footprint:
     def __init__(self, registry: Registry, info: DatasetInfo):
         self._registry = registry
         self._info = info
+        self._network = cache(self._build)
         self._trained: dict[tuple[str, int, int], int] = {}
 
     def cohort(self, runs: Iterable[Run]) -> int:
@@ -36,7 +38,7 @@ class Footprint:
     def _run(self, run: Run) -> int:
         key = run.student, run.recipe.part_size, side_of(self._info, run.recipe.augmentation)
         if key not in self._trained:
-            self._trained[key] = training_bytes(self._build(run.student), *key[1:])
+            self._trained[key] = training_bytes(self._network(run.student), *key[1:])
         # Beyond weights, gradients and one average of the gradients.
         beyond = (run.recipe.state_copies - 2) * self.weights(run.student)
         method, params = method_of(run, self._registry)
@@ -45,7 +47,7 @@ class Footprint:
 
     def weights(self, architecture: str) -> int:
         """Bytes of a network's parameters in float32."""
-        return sum(parameter.nbytes for parameter in self._build(architecture).parameters())
+        return sum(parameter.nbytes for parameter in self._network(architecture).parameters())
 
     def _build(self, architecture: str) -> nn.Module:
         network = self._registry.architecture(architecture)

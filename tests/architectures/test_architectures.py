@@ -41,8 +41,8 @@ _drawn_once = functools.cache(drawn)
 
 
 def seeded(name: str, num_classes: int = 7):
-    """The network of seed 0; what a test draws after it is the same every time."""
-    torch.manual_seed(0)
+    """The network of seed 0; what a test draws after it is the same every time, and not that."""
+    torch.manual_seed(1)
     return copy.deepcopy(_drawn_once(name, 0, num_classes))
 
 
