@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ def training_view(info: DatasetInfo, augmentation: Augmentation) -> View:
     side = side_of(info, augmentation)
     cut: list[View]
     if augmentation.random_resized_crop:
-        cut = [v2.RandomResizedCrop(side, scale=augmentation.random_resized_crop, ratio=RATIOS)]
+        cut = [_RandomResizedCrop(side, scale=augmentation.random_resized_crop, ratio=RATIOS)]
     else:
         cut = [v2.Resize(augmentation.resize or side), v2.RandomCrop(side, padding=augmentation.crop_padding or None)]
     colours: list[View] = []
@@ -46,6 +47,18 @@ def evaluation_view(info: DatasetInfo, augmentation: Augmentation) -> View:
     side = side_of(info, augmentation)
     view: View = v2.Compose([v2.Resize(augmentation.resize or side), v2.CenterCrop(side)])
     return view
+
+
+class _RandomResizedCrop(v2.RandomResizedCrop):  # type: ignore[misc]
+    """torchvision's, to the same pixels: of a part that lies close in memory the channels stay last, as whoever puts
+    images together wants them.
+    """
+
+    def transform(self, inpt: Tensor, params: dict[str, Any]) -> Tensor:
+        part = v2.functional.crop(inpt, params["top"], params["left"], params["height"], params["width"])
+        close = part.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+        view: Tensor = v2.functional.resize(close, self.size, self.interpolation, antialias=self.antialias)
+        return view
 
 
 def _to_pillow(pixels: Tensor) -> Image.Image:
