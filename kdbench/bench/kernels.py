@@ -8,7 +8,8 @@ from torch import Tensor
 
 from kdbench.bench.cases import BY_DEFAULT, IMPLEMENTATIONS, ONLY_ON, SIZES, Case, Outputs
 from kdbench.bench.memory import peak_bytes
-from kdbench.bench.timing import Timing, captured, copy_bandwidth, keep_freed_memory, seconds_of
+from kdbench.bench.timing import Timing, captured, copy_bandwidth, seconds_of
+from kdbench.execution.allocator import keep_freed_memory
 
 DIRECTIONS = ("forward", "backward", "both")
 WARM_UP, ROUNDS = 5, 50
@@ -65,6 +66,7 @@ def run_kernels(
     device = torch.device(device)
     left_out = []
     if device.type == "cpu":
+        # Else a timing at a few MB is that of fresh pages, which fall on whichever call finds the heap trimmed.
         keep_freed_memory()
     if cases is None:
         chosen = BY_DEFAULT[device.type]

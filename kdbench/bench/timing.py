@@ -1,7 +1,6 @@
 """Timing on a CPU and on CUDA: medians with 20 and 80 % quantiles."""
 
 import contextlib
-import ctypes
 import os
 import time
 from collections.abc import Callable
@@ -14,20 +13,6 @@ import torch
 COPY_BYTES = {"cpu": 2**28, "cuda": 2**31}
 #: Clock cycles of a GPU, some 0.2 ms, in which the host launches a graph and records two events.
 LAUNCH_CYCLES = 400_000
-
-#: glibc's names for the size from which freed memory goes back to the system, and the size that is mapped by itself.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-
-
-def keep_freed_memory() -> None:
-    """Has the C allocator keep what it is given back, for the rest of the process; does nothing beside glibc.
-
-    Otherwise a CPU timing at a few MB is that of page faults, which fall on whichever call finds the heap trimmed.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt:
-        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
-        mallopt(_MMAP_THRESHOLD, 2**30)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Memory that a process frees stays with it: on a CPU, to get a tensor's pages anew takes longer than to fill them."""
+"""The C allocator: on a CPU, to get a tensor's pages anew takes longer than to fill them."""
 
 from __future__ import annotations
 
