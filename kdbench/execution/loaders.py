@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from kdbench.data.reading import Loaders
-from kdbench.execution.allocator import keep_freed_memory
 from kdbench.execution import birth
+from kdbench.execution.allocator import keep_freed_memory
 from kdbench.execution.interrupt import StopSignal
 from kdbench.plugins import load_plugins
 from kdbench.registered.offers import FILE

@@ -11,10 +11,10 @@ import torch
 
 from kdbench.data.augment import side_of
 from kdbench.data.streamed import AnyDataset
-from kdbench.execution.allocator import freed_memory_kept
 from kdbench.environment.device import peak_memory
 from kdbench.environment.sources import source_file
 from kdbench.environment.summary import environment
+from kdbench.execution.allocator import freed_memory_kept
 from kdbench.execution.loaders import loaders
 from kdbench.execution.memory import DoesNotFit, in_halves
 from kdbench.execution.options import Options
