@@ -61,11 +61,11 @@ class Task:
 
     @staticmethod
     def _told(template, epochs, dumped, given):
-        yield [Event("kdbench_run_started", {"run": run}) for run in given.runs]
+        yield [Event("kdbench_run_started", run.id, {}) for run in given.runs]
         for start in range(0, len(epochs), EPOCHS_A_MESSAGE):
             some = epochs[start : start + EPOCHS_A_MESSAGE]
             yield [
-                Event("kdbench_epoch_ended", {"run": run, "epoch": epoch.model_copy()})
+                Event("kdbench_epoch_ended", run.id, {"epoch": epoch.model_copy()})
                 for epoch in some
                 for run in given.runs
             ]

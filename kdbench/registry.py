@@ -219,7 +219,7 @@ class Registry:
 
     def notify(self, hook: str, **event: Any) -> None:
         """Tell every observer of a lifecycle event; one that raises is reported once and never stops training."""
-        self.loaded.notify(hook, **event)
+        self.loaded.notify(hook, event)
 
 
 def _described(registry: Registry, scheme: str, name: str, settings: list[tuple[str, Setting]]) -> dict[str, str]:

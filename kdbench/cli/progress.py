@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, ConsoleRenderable, RenderHook
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn
 
 from kdbench.cells import title
@@ -22,17 +24,17 @@ from kdbench.store.store import Store
 
 #: On anything but a terminal a run reports an epoch at most this often, in seconds.
 PLAIN_SECONDS = 30.0
-#: Lines for runs in training: each is drawn several times a second, and once for every line that is printed.
+#: Lines for runs in training: each is drawn several times a second.
 MOST_ROWS = 8
 
 
-class LiveProgress:
+class LiveProgress(RenderHook):
     """An observer: one bar for all epochs of the runs, one line for each run in training that finds room.
 
     Epochs that a resumed run has behind it, or that a failed one never reaches, count when that is known.
     """
 
-    def __init__(self, console: Console, epochs: int, registry: Registry, remaining: Remaining):
+    def __init__(self, console: Console, registry: Registry, remaining: Remaining):
         self._console = console
         self._registry = registry
         self._progress = Progress(
@@ -43,14 +45,15 @@ class LiveProgress:
             console=console,
         )
         self._remaining = remaining
-        self._total = self._add("all epochs", epochs)
+        self._epochs = remaining.epochs
+        self._total = self._add("all epochs", self._epochs)
         self._total.fields["accuracy"] = _WhenDrawn(lambda: remaining.said() or "")
         self._rows: dict[str, Task] = {}
-        #: Epochs that are behind all runs, and behind each that is in training.
-        self._behind = 0
-        self._reached: dict[str, int] = {}
+        #: How runs have ended since it was drawn, a line each.
+        self._ended = deque[str]()
 
     def __enter__(self) -> LiveProgress:
+        self._console.push_render_hook(self)
         self._progress.start()
         return self
 
@@ -58,6 +61,15 @@ class LiveProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+        self._console.pop_render_hook()
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        """Print lines above whatever is drawn next: a cohort's members end together, and drawing takes a while."""
+        lines = []
+        with contextlib.suppress(IndexError):  # it is drawn by several threads
+            while True:
+                lines.append(self._console.render_str(self._ended.popleft()))
+        return [*lines, *renderables]
 
     @hookimpl
     def kdbench_run_started(self, run: Run) -> None:
@@ -72,16 +84,15 @@ class LiveProgress:
                 f"{epoch.test_top1:.2f} %" if epoch.test_top1 is not None else f"loss {epoch.loss:.3f}"
             )
         self._remaining.epoch_ended(run, epoch.epoch)
-        self._reach(run, epoch.epoch)
+        self._total.completed = self._epochs - self._remaining.epochs
 
     @hookimpl
     def kdbench_run_ended(self, run: Run, record: Record) -> None:
         if row := self._rows.pop(run.id, None):
             self._progress.remove_task(row.id)
         self._remaining.run_ended(run)
-        self._reach(run, run.recipe.epochs)
-        del self._reached[run.id]
-        self._console.print(_with_remaining(ending(title(run, self._registry), record), self._remaining))
+        self._total.completed = self._epochs - self._remaining.epochs
+        self._ended.append(_with_remaining(ending(title(run, self._registry), record), self._remaining))
 
     def _add(self, name: str, epochs: int) -> Task:
         """A bar, which is drawn several times a second and may be told of thousands of epochs in between."""
@@ -93,12 +104,6 @@ class LiveProgress:
         if run.id not in self._rows and len(self._rows) < MOST_ROWS:
             self._rows[run.id] = self._add(title(run, self._registry), run.recipe.epochs)
         return self._rows.get(run.id)
-
-    def _reach(self, run: Run, epoch: int) -> None:
-        """Move the bar of all epochs by what is new of a run's."""
-        self._behind += epoch - self._reached.get(run.id, 0)
-        self._reached[run.id] = epoch
-        self._total.completed = self._behind
 
 
 class _WhenDrawn:
@@ -153,8 +158,8 @@ def display(
 ) -> LiveProgress | PlainProgress:
     """What shows the training of `runs`, from where the results folder has them."""
     remaining = Remaining(work_by_epoch(runs, store, registry, info), {run.id: run.recipe.epochs for run in runs})
-    if console.is_terminal:
-        return LiveProgress(console, sum(run.recipe.epochs for run in runs), registry, remaining)
+    if console.is_interactive:
+        return LiveProgress(console, registry, remaining)
     return PlainProgress(console, registry, remaining)
 
 

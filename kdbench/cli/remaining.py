@@ -21,8 +21,8 @@ class Remaining:
     def __init__(self, work: Mapping[str, float], epochs: Mapping[str, int], clock: Callable[[], float] | None = None):
         self._work = work
         self._left = {run_id: epochs[run_id] for run_id in work}
-        #: Epochs and operations of all of it, which thousands of runs change one by one.
-        self._epochs = sum(self._left.values())
+        #: Epochs that are left of all runs; thousands of them change it one by one, and their operations.
+        self.epochs = sum(self._left.values())
         self._operations = sum(epochs * work[run_id] for run_id, epochs in self._left.items())
         self._clock = clock or time.monotonic
         self._began: float | None = None
@@ -45,13 +45,13 @@ class Remaining:
             self._leave(run.id, 0)
 
     def _leave(self, run_id: str, epochs: int) -> None:
-        self._epochs += epochs - self._left[run_id]
+        self.epochs += epochs - self._left[run_id]
         self._operations += (epochs - self._left[run_id]) * self._work[run_id]
         self._left[run_id] = epochs
 
     def said(self) -> str | None:
         """What is left, in words; None where nothing is, or nothing was measured."""
-        if self._began is None or not self._done or not self._epochs:
+        if self._began is None or not self._done or not self.epochs:
             return None
         seconds = (self._clock() - self._began) * self._operations / self._done
         if seconds > 1.1 * self._said:

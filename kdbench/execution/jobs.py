@@ -30,6 +30,11 @@ class Job:
         """The role that its runs share."""
         return self.runs[0].role
 
+    @property
+    def kind(self) -> tuple[str, int]:
+        """What jobs share that find room alike."""
+        return self.role, self.threads
+
 
 def needed_by(run: Run) -> list[Run]:
     """What a run rests on: the runs that train its teacher and its pre-stage."""

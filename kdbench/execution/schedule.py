@@ -157,37 +157,40 @@ class _Execution:
         before = len(self._summary.records)
         left = self._left(self._all)
         held = self._claims.owners(run.id for run in left)
-        waiting = self._jobs_of([run for run in left if run.id not in held])
-        self._executor.expect(tuple(waiting))
-        needs = {job: frozenset(needed.id for run in job.runs for needed in needed_by(run)) for job in waiting}
+        jobs = self._jobs_of([run for run in left if run.id not in held])
+        self._executor.expect(tuple(jobs))
+        needs = {job: frozenset(needed.id for run in job.runs for needed in needed_by(run)) for job in jobs}
         #: Runs that this pass has still to see the end of; who rests on them waits.
-        expected = {run.id for job in waiting for run in job.runs}
+        expected = {run.id for job in jobs for run in job.runs}
+        #: By kind: thousands of one may wait, and where one has no room no other has.
+        waiting: dict[tuple[str, int], list[Job]] = {}
+        for job in jobs:
+            waiting.setdefault(job.kind, []).append(job)
         running: set[Job] = set()
-        while running or (waiting and not self._summary.interrupted):
+        while running or (any(waiting.values()) and not self._summary.interrupted):
             if not self._summary.interrupted and self._stop_requested():
                 self._summary.interrupted = True
                 self._executor.stop()
-            #: Kinds of jobs for which there is no room now: thousands of one kind may wait.
-            full: set[tuple[str, int]] = set()
-            for job in [] if self._summary.interrupted else waiting[:]:
-                if (job.role, job.threads) in full or not needs[job].isdisjoint(expected):
-                    continue
-                if not self._executor.has_room(job):
-                    full.add((job.role, job.threads))
-                    continue
-                waiting.remove(job)
-                runs = self._claim(job)
-                expected -= {run.id for run in job.runs} - {run.id for run in runs}
-                if runs:
-                    begun = replace(job, runs=runs)
-                    running.add(begun)
-                    self._executor.begin(begun)
+            for alike in [] if self._summary.interrupted else waiting.values():
+                for job in alike[:]:
+                    if not needs[job].isdisjoint(expected):
+                        continue
+                    if not self._executor.has_room(job):
+                        break
+                    alike.remove(job)
+                    runs = self._claim(job)
+                    expected -= {run.id for run in job.runs} - {run.id for run in runs}
+                    if runs:
+                        begun = replace(job, runs=runs)
+                        running.add(begun)
+                        self._executor.begin(begun)
             for ended in self._executor.hear():
                 running.remove(ended.job)
                 rest = self._end(ended)
                 expected -= {run.id for run in ended.job.runs} - {run.id for job in rest for run in job.runs}
                 needs |= dict.fromkeys(rest, frozenset())
-                waiting[:0] = rest
+                if rest:
+                    waiting[rest[0].kind][:0] = rest
         return len(self._summary.records) - before
 
     def _end(self, ended: Ended) -> list[Job]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, cast
 
 from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
@@ -13,9 +14,14 @@ MARK: Any = {ADDED_LATER: True}
 
 def unsaid(values: BaseModel) -> set[str]:
     """Names of the fields that are marked so and at their defaults."""
-    fields = type(values).model_fields.items()
-    marked = {name: field.default for name, field in fields if ADDED_LATER in cast(Any, field.json_schema_extra or {})}
-    return {name for name, default in marked.items() if getattr(values, name) == default}
+    return {name for name, default in _marked(type(values)).items() if getattr(values, name) == default}
+
+
+@functools.cache
+def _marked(kind: type[BaseModel]) -> dict[str, Any]:
+    """Defaults of the fields that are marked so, by name: a record has hundreds of epochs of one kind."""
+    fields = kind.model_fields.items()
+    return {name: field.default for name, field in fields if ADDED_LATER in cast(Any, field.json_schema_extra or {})}
 
 
 class Growing(BaseModel):

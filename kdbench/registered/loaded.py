@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeGuard, TypeVar
 
@@ -91,11 +91,11 @@ class Loaded:
             for name in names:
                 self.manager.unregister(name=name)
 
-    def notify(self, hook: str, **event: Any) -> None:
+    def notify(self, hook: str, event: Mapping[str, Any]) -> None:
         """Tell every observer of a lifecycle event; one that raises is reported once and never stops training."""
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             try:
-                implementation.function(**{name: event[name] for name in implementation.argnames})
+                implementation.function(*map(event.__getitem__, implementation.argnames))
             except FAILURES as error:
                 if implementation.plugin_name not in self._silenced:
                     self._silenced.add(implementation.plugin_name)

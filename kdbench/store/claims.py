@@ -1,7 +1,8 @@
 """Claims: several processes on one results folder share the work, and nobody waits on a lock.
 
 A claim is a file `claims/RUN.N` that only one process can create. Its owner touches it while it works. Where the
-touching stops, whoever saw that creates `RUN.N+1`: of several, one succeeds, and the highest number counts.
+touching stops, whoever saw that creates `RUN.N+1`: of several, one succeeds, and the highest number counts. All claims
+of a process are names of one file, where the file system can do that.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from kdbench.inputs.errors import UserError
-from kdbench.store.files import create_exclusively, remove
+from kdbench.store.files import create_exclusively, link_exclusively, remove
 
 #: How often an owner touches its claims, and how long they may lie untouched before they are taken over, in seconds.
 BEAT_SECONDS = 5.0
@@ -53,8 +55,10 @@ class Claims:
 
     def take(self, run_ids: Iterable[str]) -> list[str]:
         """Claim what is free; those of the runs that are now this process's."""
-        newest = _newest(self._numbered())
-        return [run_id for run_id in run_ids if self._take(run_id, newest.get(run_id, 0))]
+        # Of thousands that others and this process hold a cohort's are looked for.
+        wanted = dict.fromkeys(run_ids)
+        newest = _newest(numbered for numbered in self._numbered() if numbered[0] in wanted)
+        return [run_id for run_id in wanted if self._take(run_id, newest.get(run_id, 0))]
 
     def release(self, run_ids: Iterable[str]) -> None:
         """Give runs free."""
@@ -85,10 +89,24 @@ class Claims:
         if newest and self._alive(self._path(run_id, newest)):
             return False
         path = self._path(run_id, newest + 1)
-        if not create_exclusively(path, json.dumps(_myself()).encode()):
+        if not self._create(path):
             return False
         self._mine[run_id] = path
         return True
+
+    def _create(self, path: Path) -> bool:
+        held = next(iter(self._mine.values()), None)
+        linked = link_exclusively(path, held) if held else None
+        if linked and _read(path) != self._myself:
+            # What is held may have been lost meanwhile, to who has its name now.
+            remove(path)
+            linked = None
+        return create_exclusively(path, json.dumps(self._myself).encode()) if linked is None else linked
+
+    @cached_property
+    def _myself(self) -> dict[str, Any]:
+        pid = os.getpid()
+        return {"host": socket.gethostname(), "pid": pid, "machine": _machine(), "started": _started(pid)}
 
     def _path(self, run_id: str, number: int) -> Path:
         return self._folder / f"{run_id}.{number}"
@@ -141,11 +159,6 @@ def _read(claim: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _myself() -> dict[str, Any]:
-    pid = os.getpid()
-    return {"host": socket.gethostname(), "pid": pid, "machine": _machine(), "started": _started(pid)}
 
 
 def _machine() -> str | None:

@@ -4,6 +4,7 @@ import io
 
 from rich.console import Console
 
+from kdbench.cells import title
 from kdbench.cli.progress import MOST_ROWS, LiveProgress
 from kdbench.cli.remaining import Remaining
 from kdbench.plugins import load_plugins
@@ -19,7 +20,7 @@ def test_epochs_of_before_and_those_never_reached_count():
         run.model_copy(update={"recipe": run.recipe.model_copy(update={"epochs": 4})}) for run in runs("student", "kd")
     )
     console = Console(file=out, force_terminal=True, width=80)
-    with LiveProgress(console, 8, registry, Remaining({}, {})) as progress:
+    with LiveProgress(console, registry, _remaining([resumed, failing])) as progress:
         for run in (resumed, failing):
             progress.kdbench_run_started(run)
         drawn = []
@@ -37,7 +38,7 @@ def test_of_thousands_of_runs_some_have_a_line_each_and_others_come_in_their_pla
     (base,) = runs("student")
     many = [base.model_copy(update={"seed": seed}) for seed in range(MOST_ROWS + 1)]
     epochs = base.recipe.epochs
-    with LiveProgress(console, epochs * len(many), registry, Remaining({}, {})) as progress:
+    with LiveProgress(console, registry, _remaining(many)) as progress:
 
         def shown():
             return [task.description.rpartition(" ")[2] for task in progress._progress.tasks[1:]]
@@ -50,6 +51,29 @@ def test_of_thousands_of_runs_some_have_a_line_each_and_others_come_in_their_pla
         progress.kdbench_epoch_ended(many[-1], told)
         assert shown() == [str(seed) for seed in range(1, MOST_ROWS + 1)]
         assert _bar(progress) == f"{epochs + 1}/{epochs * len(many)}"
+
+
+def test_how_runs_ended_stands_above_the_bars_as_soon_as_they_are_drawn():
+    registry, out = load_plugins(), io.StringIO()
+    group = runs("student", "kd")
+    console = Console(file=out, force_terminal=True, color_system=None, width=200)
+    with LiveProgress(console, registry, _remaining(group)) as progress:
+        for run in group:
+            progress.kdbench_run_started(run)
+        for run in group:
+            progress.kdbench_run_ended(run, record(run, registry))
+        console.print("said meanwhile")
+        text = out.getvalue()
+        places = [text.index(f"{title(run, registry)}: ") for run in group]
+        assert [*places, text.index("said meanwhile")] == sorted([*places, text.index("said meanwhile")])
+        assert "all epochs" in text[text.index("said meanwhile") :]
+        progress.kdbench_run_started(group[0])
+        progress.kdbench_run_ended(group[0], record(group[0], registry))
+    assert out.getvalue().count(f"{title(group[0], registry)}: ") == 2, "the last comes with the end of the display"
+
+
+def _remaining(group):
+    return Remaining({run.id: 0.0 for run in group}, {run.id: run.recipe.epochs for run in group})
 
 
 def _bar(progress: LiveProgress) -> str:

@@ -70,7 +70,7 @@ def files(store):
 def test_what_comes_together_is_on_disk_before_any_of_it_is_told(driver):
     executor, store, job = driver
     epoch = Epoch(epoch=1, lr=0.1, loss=1.0, terms={}, test_top1=50.0, test_loss=1.0)
-    told = [Event("kdbench_epoch_ended", {"run": run, "epoch": epoch}) for run in GROUP]
+    told = [Event("kdbench_epoch_ended", run.id, {"epoch": epoch}) for run in GROUP]
     observer, last = Observer(store), finished(ENDED)
     with REGISTRY.observing(observer):
         executor._heed(job, [checkpoint(ENDED, b"1"), checkpoint(GOING, b"1")])

@@ -17,9 +17,9 @@ class PowerLoss(BaseException):
 class FaultyDisk(Disk):
     """Works on real files and keeps beside them what of them would outlive a loss of power.
 
-    Every operation (open for writing, write, fsync, rename, unlink, fsync of a folder) counts, from 1; number `at`
-    fails. Without power all later ones fail as well. What a file holds is lost unless it was fsynced; which names a
-    folder has is lost unless the folder was, or else kept while the contents are not: a disk may write them in either
+    Every operation (open for writing, link, write, fsync, rename, unlink, fsync of a folder) counts, from 1; number
+    `at` fails. Without power all later ones fail as well. What a file holds is lost unless it was fsynced; which names
+    a folder has is lost unless the folder was, or else kept while the contents are not: a disk may write them in either
     order.
     """
 
@@ -40,6 +40,11 @@ class FaultyDisk(Disk):
         self._files += 1
         self._names[path], self._contents[self._files] = self._files, b""
         return file
+
+    def link(self, source, path):
+        self._operate()
+        super().link(source, path)
+        self._names[path] = self._names[source]
 
     def write(self, file, data):
         if self._due():

@@ -1,5 +1,6 @@
 """Claims: one owner a run, taken over when it is gone."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -7,8 +8,9 @@ import threading
 
 import pytest
 
-from kdbench.store import claims
+from kdbench.store import claims, files
 from kdbench.store.claims import Claims
+from kdbench.store.files import Disk
 
 
 class Clock:
@@ -40,6 +42,35 @@ def test_what_is_taken_is_held_until_released(tmp_path):
         one.release(["a"])
         assert other.take(["a"]) == ["a"]
     assert not list(tmp_path.iterdir())
+
+
+def test_all_claims_of_a_process_are_one_file_and_each_is_released_alone(tmp_path):
+    with Claims(tmp_path) as mine, Claims(tmp_path) as other:
+        mine.take(["a", "b", "c"])
+        other.take(["d"])
+        assert len({(tmp_path / f"{run}.1").stat().st_ino for run in "abc"}) == 1
+        assert (tmp_path / "d.1").stat().st_ino != (tmp_path / "a.1").stat().st_ino
+        mine.release(["a"])
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["b.1", "c.1", "d.1"]
+        assert other.take(["b", "a"]) == ["a"]
+
+
+@pytest.mark.parametrize("why", ["the file system knows no links", "it was removed", "another has its name"])
+def test_where_what_is_held_cannot_be_linked_each_claim_is_a_file(tmp_path, monkeypatch, elsewhere, why):
+    class NoLinks(Disk):
+        def link(self, source, path):
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    with Claims(tmp_path) as mine, Claims(tmp_path) as other:
+        mine.take(["a"])
+        if why == "the file system knows no links":
+            monkeypatch.setattr(files, "disk", NoLinks())
+        else:
+            (tmp_path / "a.1").unlink()
+        if why == "another has its name":
+            elsewhere("a")
+        assert mine.take(["b"]) == ["b"] and other.take(["b"]) == []
+        assert str(os.getpid()) in other.owners(["b"])["b"] and (tmp_path / "b.1").stat().st_nlink == 1
 
 
 def test_of_many_at_once_one_succeeds(tmp_path):

@@ -2,9 +2,11 @@
 
 import json
 import math
+import pickle
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from kdbench.inputs.errors import UserError
 from kdbench.store.records import Epoch, dump_record
@@ -23,6 +25,20 @@ def test_a_record_reads_as_it_was_written(record, tmp_path):
     assert store.record(record.id) == record
     assert store.find().records == {record.id: record}
     assert store.record("0" * 16) is None
+
+
+def test_a_record_is_unpickled_as_it_was(record):
+    """Epochs have a way of their own."""
+    (measured,) = record.curve[:1]
+    told = Epoch(**measured.model_dump() | {"test_top5": 90.0, "diagnostics": {"w": 1.0}})
+    before = record.model_copy(update={"curve": (measured, told)})
+    after = pickle.loads(pickle.dumps(before))
+    assert after == before and dump_record(after) == dump_record(before)
+    assert [type(epoch) for epoch in after.curve] == [Epoch, Epoch]
+    changed = after.curve[1].model_copy(update={"epoch": 7})
+    assert changed == told.model_copy(update={"epoch": 7}) and after.curve[1] == told
+    with pytest.raises(ValidationError):
+        after.curve[0].epoch = 7
 
 
 def test_one_that_is_set_aside_meanwhile_is_not_there(record, tmp_path, monkeypatch):

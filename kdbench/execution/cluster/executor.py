@@ -32,6 +32,8 @@ from kdbench.training.checkpoint import keep_checkpoints, newest_checkpoint
 POLL_SECONDS = 0.1
 #: Deaths of what trained one run alone, without an end, after which the run is taken to bring them about.
 MOST_DEATHS = 8
+#: Objects that may come, beyond those that go, before Python looks for rings of them.
+MOST_OBJECTS = 100_000
 #: What workers take over from the driver's environment.
 VARIABLES = ("KDBENCH_STEP", "KDBENCH_LOSS_BACKEND")
 
@@ -68,12 +70,12 @@ class RayExecutor:
         self._sent: dict[Path, Any] = {}
         self._task = ray.remote(num_returns="streaming", max_retries=0)(train)
         self._stop: Any = None
+        self._threshold = gc.get_threshold()
 
     def __enter__(self) -> RayExecutor:
         self._machines.meet()
-        # For every few of the thousands of epochs that come, Python would look through all objects of PyTorch.
-        gc.collect()
-        gc.freeze()
+        # For every few of the thousands of epochs that come and go, Python would look through all that there is.
+        gc.set_threshold(MOST_OBJECTS)
         here = self._ray.get_runtime_context().get_node_id()
         self._stop = self._ray.remote(num_cpus=0)(Stop).options(**_at(here), max_concurrency=100_000).remote()
         return self
@@ -91,7 +93,7 @@ class RayExecutor:
             self._ray.cancel(generator, force=True)
         if self._stop:
             self._ray.kill(self._stop)
-        gc.unfreeze()
+        gc.set_threshold(*self._threshold)
 
     def expect(self, jobs: Sequence[Job]) -> None:
         """See `Executor`. Raises `UserError` for a job that no machine will ever have room for."""
@@ -164,9 +166,10 @@ class RayExecutor:
 
     def _heed(self, job: Job, messages: Sequence[Message]) -> None:
         self._keep([message for message in messages if isinstance(message, Kept)])
+        runs = {run.id: run for run in job.runs}
         for message in messages:
             if isinstance(message, Event):
-                self._registry.notify(message.hook, **message.arguments)
+                self._registry.notify(message.hook, run=runs[message.run_id], **message.arguments)
             elif isinstance(message, Failed):
                 raise message.why if isinstance(message.why, UserError) else RuntimeError(f"in a task:\n{message.why}")
             elif message.record:
@@ -194,10 +197,10 @@ class RayExecutor:
         for run in job.runs:
             if checkpoint := newest_checkpoint(self._store.checkpoint_path(run.id), run.id):
                 files[self._store.checkpoint_path(run.id).relative_to(self._store.root)] = checkpoint.path.read_bytes()
-            for needed in needed_by(run):
-                files |= self._files_of(needed)
             if run.teacher and run.teacher.imported:
                 imported[run.teacher.imported] = self._send(self._options.imported[run.teacher.imported])
+        for needed in {needed.id: needed for run in job.runs for needed in needed_by(run)}.values():
+            files |= self._files_of(needed)
         return Cohort(
             job.runs,
             job.threads,

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -51,11 +51,11 @@ class Cohort:
     variables: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Event:
-    """A lifecycle event for the driver's observers."""
+class Event(NamedTuple):
+    """A lifecycle event of a run, for the driver's observers; `arguments` are those beside the run, which it knows."""
 
     hook: str
+    run_id: str
     arguments: dict[str, Any]
 
 
@@ -127,7 +127,7 @@ def _trainer(
     def emit(hook: str, **event: Any) -> None:
         record = event.get("record")
         if record is None:
-            messages.put(Event(hook, event))
+            messages.put(Event(hook, event.pop("run").id, event))
             return
         files = [path for path in (store.weights_path(record.id), store.final_path(record.id)) if path.exists()]
         environment = record.environment | {"host": socket.gethostname()}
