@@ -121,7 +121,7 @@ class Met(Machines):
 
     def __init__(self, workers):
         self._gpu = False
-        self._there = {str(one): Machine(Node(str(one), f"host{one}", 1, 0, 0), None) for one in range(workers)}
+        self._there = {str(one): Machine(Node(str(one), f"host{one}", 1, 0, 0), None, 1) for one in range(workers)}
 
     def meet(self):
         pass

@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -55,9 +55,8 @@ class Claims:
 
     def take(self, run_ids: Iterable[str]) -> list[str]:
         """Claim what is free; those of the runs that are now this process's."""
-        # Of thousands that others and this process hold a cohort's are looked for.
         wanted = dict.fromkeys(run_ids)
-        newest = _newest(numbered for numbered in self._numbered() if numbered[0] in wanted)
+        newest = _newest(self._numbered(wanted))
         return [run_id for run_id in wanted if self._take(run_id, newest.get(run_id, 0))]
 
     def release(self, run_ids: Iterable[str]) -> None:
@@ -69,8 +68,9 @@ class Claims:
 
     def owners(self, run_ids: Iterable[str]) -> dict[str, str]:
         """Who holds runs, in words, by the id of those that somebody holds."""
-        newest, found = _newest(self._numbered()), {}
-        for run_id in run_ids:
+        wanted, found = dict.fromkeys(run_ids), {}
+        newest = _newest(self._numbered(wanted))
+        for run_id in wanted:
             if run_id in newest and self._alive(path := self._path(run_id, newest[run_id])):
                 owner = _read(path)
                 found[run_id] = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"
@@ -111,14 +111,18 @@ class Claims:
     def _path(self, run_id: str, number: int) -> Path:
         return self._folder / f"{run_id}.{number}"
 
-    def _numbered(self) -> list[tuple[str, int]]:
-        """Run and number of all claims, listed at once: there may be thousands."""
+    def _numbered(self, run_ids: Container[str] | None = None) -> list[tuple[str, int]]:
+        """Run and number of all claims, or of those on `run_ids`, listed at once: there may be thousands."""
         try:
             names = os.listdir(self._folder)  # noqa: PTH208
         except FileNotFoundError:
             return []
-        parts = [name.rpartition(".") for name in names]
-        return [(run_id, int(number)) for run_id, _, number in parts if number.isdecimal()]
+        parts = (name.rpartition(".") for name in names)
+        return [
+            (run_id, int(number))
+            for run_id, _, number in parts
+            if (run_ids is None or run_id in run_ids) and number.isdecimal()
+        ]
 
     def _alive(self, claim: Path) -> bool:
         """Whether the owner of a claim works on: a process of this machine is looked for, others are watched."""

@@ -63,12 +63,12 @@ class Ray(ModuleType):
 def meet(monkeypatch):
     """`meet(answers, …)`: the machines, what was said of them, and the cluster."""
 
-    def met(answers, dataset=DATA, device=CPU, **has):
+    def met(answers, dataset=DATA, device=CPU, workers=0, **has):
         ray, said = Ray(answers, **has), []
         strategies = SimpleNamespace(NodeAffinitySchedulingStrategy=lambda node_id, soft: node_id)
         monkeypatch.setitem(sys.modules, "ray", ray)
         monkeypatch.setitem(sys.modules, "ray.util.scheduling_strategies", strategies)
-        there = Machines(REGISTRY, dataset, Options(device), GROUP, "noise", None, said.append)
+        there = Machines(REGISTRY, dataset, Options(device, workers=workers), GROUP, "noise", None, said.append)
         there.meet()
         return there, said, ray
 
@@ -91,8 +91,10 @@ def test_one_that_differs_is_named_and_gets_nothing(meet):
     assert said == [f"bad gets nothing to train: it has other code than this machine: {name}"]
     machine = there.free(job())
     assert machine.node.host == "good"
-    machine.jobs.append(job())
+    there.take(machine, job())
     assert there.free(job()) is None
+    there.leave(machine, job())
+    assert there.free(job()) is machine
 
 
 def test_where_all_differ_nothing_begins(meet):
@@ -115,7 +117,7 @@ def test_data_are_taken_where_they_are_and_sent_elsewhere(meet):
     found = {}
     while machine := there.free(job()):
         found[machine.node.host] = machine.data
-        machine.jobs.append(job())
+        there.take(machine, job())
     assert found == {"has": "the data of has", "not": "the driver's data"}
 
 
@@ -160,8 +162,7 @@ def test_what_no_machine_can_ever_take_is_refused(meet):
 
 
 def test_several_cohorts_share_a_gpu_as_told(meet):
-    there, _, _ = meet({"one": alike("one")}, device=torch.device("cuda"), gpus=2)
-    there.jobs_a_gpu = 2
+    there, _, _ = meet({"one": alike("one")}, device=torch.device("cuda"), workers=2, gpus=2)
     for _ in range(4):
-        there.free(job()).jobs.append(job())
+        there.take(there.free(job(3)), job(3))
     assert there.free(job()) is None

@@ -122,7 +122,7 @@ class RayExecutor:
         generator = self._task.options(**needs, **_at(machine.node.id)).remote(
             self._cohort(job), machine.data, self._stop
         )
-        machine.jobs.append(job)
+        self._machines.take(machine, job)
         self._running[generator] = job, machine
         self._how[job] = {}
 
@@ -152,7 +152,7 @@ class RayExecutor:
             if over:
                 del self._running[generator]
                 self._heard.discard(job)
-                machine.jobs.remove(job)
+                self._machines.leave(machine, job)
                 yield Ended(job, self._how.pop(job), lost)
 
     def stop(self) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,11 @@ MEET_SECONDS = 300.0
 
 @dataclass(eq=False)
 class Machine:
-    """A machine that takes part, a reference to its data, and the jobs that are there now."""
+    """A machine that takes part, a reference to its data, and its room: free CPUs, or jobs that its GPUs still take."""
 
     node: Node
     data: Any
-    jobs: list[Job] = field(default_factory=list)
+    room: int
 
 
 class Machines:
@@ -109,14 +110,19 @@ class Machines:
 
     def free(self, job: Job) -> Machine | None:
         """The machine with the most room, if that is enough for the job."""
-        best = max(self._there.values(), key=lambda machine: self._room(machine), default=None)
-        need = 1 if self._gpu else job.threads
-        return best if best and self._room(best) >= need else None
+        best = max(self._there.values(), key=attrgetter("room"), default=None)
+        return best if best and best.room >= self._need(job) else None
 
-    def _room(self, machine: Machine) -> int:
-        if self._gpu:
-            return machine.node.gpus * self.jobs_a_gpu - len(machine.jobs)
-        return machine.node.cpus - sum(job.threads for job in machine.jobs)
+    def take(self, machine: Machine, job: Job) -> None:
+        """A job is there from now on."""
+        machine.room -= self._need(job)
+
+    def leave(self, machine: Machine, job: Job) -> None:
+        """It is over."""
+        machine.room += self._need(job)
+
+    def _need(self, job: Job) -> int:
+        return 1 if self._gpu else job.threads
 
     def _ask(self, node: Node) -> None:
         where = self._affinity(node.id, soft=False)
@@ -143,7 +149,8 @@ class Machines:
         if not own and node.id != self._here and (why := self._why_not_sent(node)):
             self._refuse(node, f"it has not the data, and {why}")
             return
-        self._there[node.id] = Machine(node, data if own else self._data)
+        room = node.gpus * self.jobs_a_gpu if self._gpu else node.cpus
+        self._there[node.id] = Machine(node, data if own else self._data, room)
         ours = versions() | {"Python": platform.python_version()}
         others = [f"{name} {told.versions.get(name)}" for name in ours if ours[name] != told.versions.get(name)]
         if others and (sentence := f"other versions than here: {', '.join(others)}") not in self._told:
