@@ -45,7 +45,7 @@ class Epoch(Growing, _Model):
     diagnostics: dict[str, float] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The driver of a cluster unpickles thousands a second; in pydantic's own way each takes three times as long.
+        # The driver of a cluster unpickles thousands a second; in pydantic's own way each takes twice as long.
         return _unpickled, (self.__dict__,)
 
 
