@@ -74,11 +74,10 @@ def _is_on_logits(method: type[Method]) -> bool:
     try:
         params = method.Params()
         needs, weights = method.needs_for(params), method.weights(params)
-    except Exception:  # what is wrong with it is for its own checks to say
+        reads = needs.student == needs.teacher == ("logits",)
+        return reads and "ce" in weights and method.pre_stage(params) is None and not method.kept
+    except (Exception, SystemExit):  # what is wrong with it is for its own checks to say
         return False
-    trained_before = method.pre_stage(params) is not None
-    reads = needs.student == needs.teacher == ("logits",)
-    return reads and "ce" in weights and not trained_before and not method.kept
 
 
 class KDTermParams(MethodParams):

@@ -97,9 +97,11 @@ def _held(name: str, path: Path) -> Iterator[tuple[str, Path | None]]:
     module = sys.modules.get(name)
     if module is None or file_of(module) != path:
         return
-    for value in list(vars(module).values()):
-        # A package has those of its modules in its names that anybody has imported.
-        if isinstance(value, ModuleType) and not value.__name__.startswith(f"{name}."):
+    for held, value in list(vars(module).items()):
+        # A package has those of its modules in its names that anybody has imported, and PyTorch's compiler adds those
+        # that it came through.
+        foreign = held.startswith("__import_")
+        if isinstance(value, ModuleType) and not foreign and not value.__name__.startswith(f"{name}."):
             yield value.__name__, file_of(value)
 
 

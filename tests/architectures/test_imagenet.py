@@ -4,6 +4,7 @@ import pytest
 import torch
 import torchvision
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from kdbench.store.zoo import from_zoo
 from kdbench_architectures import NETWORKS
@@ -77,7 +78,7 @@ def test_mobilenetv1_is_as_large_as_published():
     with torch.device("meta"):
         model = ARCHITECTURES["mobilenetv1"].build(1000)
     assert sum(p.numel() for p in model.parameters()) == 4_231_976
-    with torch.utils.flop_counter.FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False) as counter:
         model(torch.empty(1, 3, 224, 224, device="meta"))
     assert counter.get_total_flops() / 2e6 == pytest.approx(569, abs=1)
 

@@ -163,3 +163,19 @@ def test_results_rest_on_the_term_that_they_have_and_on_no_other():
         for params in ({}, {"at": {"kd_term": "ka_dtd"}})
     )
     assert chosen - plain == {"kdbench_methods.ka_dtd", "kdbench_methods.dtd", "kdbench_methods.adjustment"}
+
+
+@pytest.mark.parametrize("answer", [None, SystemExit(0), RuntimeError("broken")], ids=["None", "exit", "error"])
+def test_a_broken_method_of_another_plugin_does_no_harm(answer):
+    class Broken(Method):
+        name = "broken"
+
+        @classmethod
+        def needs_for(cls, params):
+            if answer is None:
+                return None
+            raise answer
+
+    known = methods_on_logits()
+    assert "broken" not in known and "dkd" in known
+    assert AT.Params(kd_term="dkd").other.method is known["dkd"]
