@@ -25,10 +25,13 @@ from kdbench.training.numerics import numerics
 
 #: A CPU has nothing to compile; on CUDA the first steps choose algorithms and capture.
 WARM_UP = {"cpu": 1, "cuda": 5}
-#: What measures a device's peak: the side of square matrices, and images of a 3×3 convolution of 512 channels at 8×8.
-PEAK_SIDE = {"cpu": 2048, "cuda": 8192}
-PEAK_IMAGES = {"cpu": 64, "cuda": 8192}
+#: What measures a device's peak, in a small and a large size: the side of square matrices, and images of a 3×3
+#: convolution of 512 channels at 8×8.
+PEAK_SIDES = {"cpu": (256, 2048), "cuda": (1024, 8192)}
+PEAK_IMAGES = {"cpu": (1, 64), "cuda": (64, 8192)}
 PEAK_REPEATS = 10
+#: How long a call of the large size may take: minutes pass where a CPU has no instructions for a precision.
+PEAK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -191,13 +194,31 @@ def peak(device: torch.device, precision: Precision) -> float:
     Both, for a CPU's libraries differ in them: matrix products alone were seen at half the rate of convolutions.
     """
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    side, images = PEAK_SIDE[device.type], PEAK_IMAGES[device.type]
-    left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     layer = place(nn.Conv2d(512, 512, 3, padding=1, bias=False), device).to(dtype)
-    maps = torch.randn(images, 512, 8, 8, device=device).to(dtype, memory_format=torch.channels_last)
-    ways: list[Callable[[], object]] = [lambda: left @ right, lambda: layer(maps)]
+
+    def product(side: int) -> tuple[int, Callable[[], object]]:
+        left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+        return 2 * side**3, lambda: left @ right
+
+    def convolution(images: int) -> tuple[int, Callable[[], object]]:
+        maps = torch.randn(images, 512, 8, 8, device=device).to(dtype, memory_format=torch.channels_last)
+        return 2 * layer.weight.numel() * images * 8 * 8, lambda: layer(maps)
+
     with torch.no_grad(), numerics(precision):
-        return max(_flops(way) / min(seconds_of(way, device) for _ in range(PEAK_REPEATS)) for way in ways)
+        return max(
+            _rate(product, PEAK_SIDES[device.type], device), _rate(convolution, PEAK_IMAGES[device.type], device)
+        )
+
+
+def _rate(way: Callable[[int], tuple[int, Callable[[], object]]], sizes: Sequence[int], device: torch.device) -> float:
+    """FLOP/s in the largest size whose call does not take too long by the rate in the one before."""
+    rate = 0.0
+    for size in sizes:
+        flops, call = way(size)
+        if rate and flops / rate > PEAK_SECONDS:
+            break
+        rate = flops / min(seconds_of(call, device) for _ in range(PEAK_REPEATS))
+    return rate
 
 
 def _checkpoint_seconds(members: Sequence[Member]) -> float:

@@ -92,8 +92,8 @@ def test_report(result):
 @pytest.mark.parametrize(("product", "convolution"), [(3.0, 1.0), (1.0, 3.0)])
 def test_peak(monkeypatch, product, convolution):
     """By a clock of the test's own: the faster of the two, in its quickest call."""
-    monkeypatch.setitem(module.PEAK_SIDE, "cpu", 16)
-    monkeypatch.setitem(module.PEAK_IMAGES, "cpu", 1)
+    monkeypatch.setitem(module.PEAK_SIDES, "cpu", (16,))
+    monkeypatch.setitem(module.PEAK_IMAGES, "cpu", (1,))
     slowness, flops = itertools.cycle([4.0, 1.0, 2.0]), 2 * 16**3
 
     def seconds(call, device):
@@ -131,3 +131,21 @@ class _Missing:
 
     def info(self, data_dir):
         return DatasetInfo("missing", 4, 8, 40, 8)
+
+
+@pytest.mark.parametrize(("rate", "tried"), [(1.1 * 2 * 32**3, {16, 32}), (0.9 * 2 * 32**3, {16})])
+def test_the_large_size_is_left_where_it_would_take_too_long(monkeypatch, rate, tried):
+    """By a clock of the test's own: in calls of 16³ and 32³ at one rate, and a convolution that is slower."""
+    monkeypatch.setitem(module.PEAK_SIDES, "cpu", (16, 32))
+    monkeypatch.setitem(module.PEAK_IMAGES, "cpu", (1,))
+    sides = set()
+
+    def seconds(call, device):
+        if (made := call()).dim() == 4:
+            return 1e9
+        sides.add(len(made))
+        return 2 * len(made) ** 3 / rate
+
+    monkeypatch.setattr(module, "seconds_of", seconds)
+    assert peak(CPU, "fp32") == pytest.approx(rate)
+    assert sides == tried
