@@ -189,7 +189,8 @@ def _ratio(own: list[float], other: list[float]) -> float:
 
 
 def peak(device: torch.device, precision: Precision) -> float:
-    """FLOP/s of the fastest among a large matrix product and a large convolution in the recipe's precision.
+    """FLOP/s of the fastest among a large matrix product and a large convolution in the recipe's precision; of small
+    ones where a large one would take longer than `PEAK_SECONDS`.
 
     Both, for a CPU's libraries differ in them: matrix products alone were seen at half the rate of convolutions.
     """

@@ -80,7 +80,7 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Aliases can multiply a small file into gigabytes, and deep nesting exhausts the stack."""
+    """Refuses aliases, which can multiply a small file into gigabytes, and deep nesting, which exhausts the stack."""
 
     def __init__(self, text: bytes, what: str):
         super().__init__(text)
