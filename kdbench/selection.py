@@ -16,6 +16,7 @@ from kdbench.inputs.documents import read_yaml
 from kdbench.inputs.errors import UserError, lacking, unknown
 from kdbench.inputs.networks import network_of_scheme, setting
 from kdbench.inputs.validation import unknown_key, validated
+from kdbench.inputs.wording import counted
 from kdbench.paper import load_paper_table
 from kdbench.recipe import Recipe, load_recipe
 from kdbench.registry import Registry
@@ -47,7 +48,8 @@ def load_grid(
     """A grid by name or YAML file, with a selection applied. Raises `UserError` for whatever does not exist.
 
     A recipe that the selection names is the grid's: teachers follow it unless the grid has a `teacher_recipe`. Titles
-    name a selected data set by `data_name` of its spec, or without it by its source's label.
+    name a selected data set by `data_name` of its spec, or without it by its source's label, and the epochs where they
+    are not as many as the grid's own.
     """
     selection = selection or Selection()
     data_name = data_name or (lambda spec: registry.dataset(spec).label)
@@ -72,6 +74,8 @@ def load_grid(
     grid = _canonical(_select(validated(Grid, values, what), selection, data_name), registry, selection.networks)
     grid = validated(Grid, grid.model_dump(), what)  # what is selected must be a grid as well, of no more runs
     tables = tuple(_comparable(table, grid.recipe, own_recipe, registry) for table in grid.tables)
+    if own_recipe is not None and (epochs := grid.recipe.epochs) != load_recipe(own_recipe).epochs:
+        tables = tuple(_titled(table, f"after {counted(epochs, 'epoch')}") for table in tables)
     return _with_distinct_cells(grid.model_copy(update={"tables": tables}), what)
 
 
@@ -121,7 +125,7 @@ def _select(grid: Grid, selection: Selection, data_name: Callable[[str], str]) -
     # The grid's own data may have been selected by another spec, and a table that reprints a paper's says itself where
     # it was measured.
     if selection.dataset and (data := data_name(selection.dataset)) != grid.dataset:
-        tables = tuple(table if table.paper else _elsewhere(table, data) for table in tables)
+        tables = tuple(table if table.paper else _titled(table, f"on {data}") for table in tables)
     return grid.model_copy(
         update={
             "tables": tables,
@@ -131,8 +135,9 @@ def _select(grid: Grid, selection: Selection, data_name: Callable[[str], str]) -
     )
 
 
-def _elsewhere(table: Table, dataset: str) -> Table:
-    return table.model_copy(update={"title": f"{table.title} (here on {dataset})"})
+def _titled(table: Table, here: str) -> Table:
+    """The table with what its title cannot know: what a selection has made of the grid."""
+    return table.model_copy(update={"title": f"{table.title} (here {here})"})
 
 
 def _chosen_tables(grid: Grid, names: tuple[str, ...]) -> tuple[Table, ...]:

@@ -354,6 +354,20 @@ def test_a_title_names_another_data_set_than_the_grids():
     assert load_grid("cifar100", REGISTRY, Selection(dataset="digits")).tables == load_grid("cifar100", REGISTRY).tables
 
 
+@pytest.mark.parametrize(
+    ("selection", "end"),
+    [
+        (Selection(recipe_name="crd16"), " (here after 16 epochs)"),
+        (Selection(recipe={"epochs": 1, "milestones": []}), " (here after 1 epoch)"),
+        (Selection(recipe={"batch_size": 128}), ""),
+        (Selection(recipe_name="crd16", dataset="digits"), " (here after 16 epochs)"),
+    ],
+)
+def test_a_title_names_other_epochs_than_the_grids(selection, end):
+    own = [table.title for table in load_grid("cifar100", REGISTRY).tables]
+    assert [table.title for table in load_grid("cifar100", REGISTRY, selection).tables] == [f"{t}{end}" for t in own]
+
+
 def test_a_pre_stage_of_another_class_than_the_defaults_is_refused(monkeypatch):
     """A pre-stage's run does not say for which of the method's parameters it was declared."""
     method = REGISTRY.method("mtkd_ssr")

@@ -6,6 +6,7 @@ Training steps as `kdbench run` takes them, and evaluations; on noise of CIFAR-1
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from dataclasses import replace
@@ -23,6 +24,7 @@ from kdbench.training.cohort import Cohort
 from kdbench.training.evaluation import tally
 from kdbench.training.numerics import numerics
 
+MODULE = "benchmarks.measure.pace"
 METHODS = ("student", "kd", "dskd")
 #: Images to train on and to evaluate, instead of all: making them and going through them takes time.
 IMAGES, TESTED = 2000, 1000
@@ -51,7 +53,7 @@ def main(device: torch.device, teacher: str, student: str) -> None:
         "step_seconds": steps,
         "evaluation_seconds": {name: parts * seconds for name, seconds in tests.items()},
         "epoch_seconds": sum(batches * steps[name] + parts * tests[name] for name in ("teacher", "student", "others")),
-        "environment": measured_on(device),
+        "environment": measured_on(device) | {"command": shlex.join(["python", "-m", MODULE, *sys.argv[1:]])},
     }
     print(json.dumps(found, indent=1))
 

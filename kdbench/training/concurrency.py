@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable
+from itertools import count, takewhile
 
 import torch
 
@@ -55,15 +56,15 @@ def chosen_lanes(work: Lockstep, device: torch.device, build: Callable[[int], St
 
 
 def fastest(work: Lockstep, build: Callable[[int], Step], seconds: Callable[[Work], float]) -> int:
-    """The number of lanes with the shortest step, among powers of two up to the number of members.
+    """The number of lanes with the shortest step, among one for each member and the powers of two below it.
 
     Members are put back as they were; what is wrong with one shows again when training begins.
     """
     before = [(member, member.snapshot()) for member in work.members]
     times: dict[int, float] = {}
     try:
-        for power in range(len(before).bit_length()):
-            step = build(2**power)
+        for lanes in [*takewhile(len(before).__gt__, (2**power for power in count())), len(before)]:
+            step = build(lanes)
             try:
                 if step(1, 0):
                     break
@@ -72,7 +73,7 @@ def fastest(work: Lockstep, build: Callable[[int], Step], seconds: Callable[[Wor
                 if times:
                     break
                 raise
-            times[2**power] = seconds(lambda s=step: s(1, 0))  # type: ignore[misc]
+            times[lanes] = seconds(lambda s=step: s(1, 0))  # type: ignore[misc]
     finally:
         work.members[:] = [member for member, _ in before]
         for member, state in before:

@@ -10,12 +10,16 @@ from typing import Protocol
 import torch
 
 Work = Callable[[], None]
+#: What errors say that are want of memory without their class saying so.
+WANT = ("out of memory", "STATUS_ALLOC_FAILED", "unable to find an engine")
 
 
 def lacks_memory(error: Exception) -> bool:
-    """Whether memory is what is wanting: PyTorch's own, or what CUDA takes beside it for graphs, code and libraries."""
+    """Whether memory is what is wanting: PyTorch's own, what CUDA takes beside it for graphs, code and libraries, or
+    room for what a convolution works in, without which PyTorch says that it found no engine for it.
+    """
     said = str(error)
-    beside = isinstance(error, RuntimeError) and ("out of memory" in said or "STATUS_ALLOC_FAILED" in said)
+    beside = isinstance(error, RuntimeError) and any(words in said for words in WANT)
     return beside or isinstance(error, torch.OutOfMemoryError)
 
 

@@ -197,4 +197,4 @@ def test_a_file_that_is_no_result_is_refused(tmp_path, text):
 def test_on_cuda_every_implementation_runs_inside_a_graph_too():
     rows = run_kernels("cuda", [Case(PAIR, 64, 100, (256, 8, 8))], rounds=3).rows
     assert {row.implementation for row in rows if row.graph} == {"reference", "compiled", "analytic", "triton"}
-    assert all(row.timing for row in rows)
+    assert {row.note for row in rows if not row.timing} == {"timed on cpu only"}

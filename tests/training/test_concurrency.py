@@ -12,10 +12,13 @@ from tests.training.support import CPU
 from tests.training.test_step import lockstep
 
 
-def test_fastest_of_the_powers_of_two():
-    work = lockstep("kd", "sp", "at", "pkt", "crd")
+@pytest.mark.parametrize(
+    ("methods", "expected"), [(["kd", "sp", "at", "pkt", "crd"], [1, 2, 4, 5]), (["kd", "sp", "at", "pkt"], [1, 2, 4])]
+)
+def test_fastest_of_the_powers_of_two_and_a_lane_for_each(methods, expected):
+    work = lockstep(*methods)
     before = [member.snapshot() for member in work.members]
-    tried, times = [], {1: 3.0, 2: 1.0, 4: 2.0}
+    tried, times = [], {1: 3.0, 2: 1.0, 4: 2.0, 5: 1.5}
 
     def build(count):
         tried.append(count)
@@ -26,7 +29,7 @@ def test_fastest_of_the_powers_of_two():
         return times[tried[-1]]
 
     assert fastest(work, build, seconds) == 2
-    assert tried == [1, 2, 4]
+    assert tried == expected
     for member, state in zip(work.members, before, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(member.snapshot(), state, strict=True))
 
@@ -52,6 +55,13 @@ def test_no_more_lanes_than_memory_has_room_for(fitting):
     assert work.members == members
     for member, state in zip(members, before, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(member.snapshot(), state, strict=True))
+
+
+def test_a_member_alone_has_one_lane():
+    tried = []
+    work = lockstep("kd")
+    assert fastest(work, lambda count: tried.append(count) or GraphedStep(work, FakeLanes()), lambda step: 1.0) == 1
+    assert tried == [1]
 
 
 def test_a_faulty_member_is_left_to_training(monkeypatch):

@@ -1,4 +1,4 @@
-"""Every choice of a block size, by rule, and what launches share. None of these numbers has been measured yet."""
+"""Every choice of a block size, by rule, and what launches share. `docs/gpu.md` has what they come to on a GPU."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
