@@ -11,6 +11,7 @@ from kdbench.cli.recipes import recipe_in_words
 from kdbench.cli.session import Session
 from kdbench.cli.terminal import tell
 from kdbench.data.told import sizes
+from kdbench.environment.device import slow_in_bf16
 from kdbench.execution import costs
 from kdbench.execution.plan import Plan, cohorts
 from kdbench.inputs.places import asking
@@ -19,6 +20,8 @@ from kdbench.recipe import Recipe
 from kdbench.run import Run
 
 if TYPE_CHECKING:
+    import torch
+
     from kdbench.cli.executors import Where
 
 
@@ -39,19 +42,19 @@ def _teachers(total: int, lacking: int) -> str:
     return f"; {counted(total, 'teacher')}, {lacking} to train first"
 
 
-def resolved(session: Session, plan: Plan) -> list[str]:
+def resolved(session: Session, plan: Plan, where: Where) -> list[str]:
     """The settings that training will use, learning rates looked up, and the memory that methods ask for."""
     rates: dict[str, list[str]] = {}
     for run in [*plan.teachers, *plan.pending]:
         rates.setdefault(f"{run.recipe.lr:g}", []).append(run.student)
     lines = [f"{whose}: {recipe_in_words(recipe)}" for whose, recipe in _recipes(session, plan).items()]
-    lines += warnings(session, plan)
+    lines += warnings(session, plan, where)
     lines += [f"learning rate {rate}: {', '.join(dict.fromkeys(names))}" for rate, names in rates.items()]
     memory = {_memory(session, run) for run in plan.pending} - {None}
     return lines + sorted(line for line in memory if line)
 
 
-def warnings(session: Session, plan: Plan) -> list[str]:
+def warnings(session: Session, plan: Plan, where: Where) -> list[str]:
     """What is allowed in the settings but hardly meant."""
     registry = session.registry
     pairs = [pair for table in session.expansion.grid.tables for pair in table.pairs]
@@ -60,7 +63,11 @@ def warnings(session: Session, plan: Plan) -> list[str]:
     found = [
         warning
         for whose, recipe in _recipes(session, plan).items()
-        for warning in (milestone_warning(recipe, whose), family_warning(recipe, families, whose))
+        for warning in (
+            milestone_warning(recipe, whose),
+            family_warning(recipe, families, whose),
+            None if where.cluster else precision_warning(recipe, where.device, whose),
+        )
     ]
     return [warning for warning in found if warning]
 
@@ -86,6 +93,16 @@ def family_warning(recipe: Recipe, families: set[str], whose: str) -> str | None
     return (
         f"warning: {whose}: lr_by_family names {', '.join(map(repr, strange))}, which no network belongs to; "
         f"families: {', '.join(sorted(families))}."
+    )
+
+
+def precision_warning(recipe: Recipe, device: torch.device, whose: str = "recipe") -> str | None:
+    """A sentence about a precision that the device is slow in; None if it is not."""
+    if recipe.precision != "bf16" or not slow_in_bf16(device):
+        return None
+    return (
+        f"warning: {whose}: this CPU has no instructions for bf16, in which a step takes ten times as long as in "
+        "float32 or more; give --precision fp32, which makes other runs."
     )
 
 
@@ -137,7 +154,7 @@ def print_plan(session: Session, plan: Plan, where: Where, as_json: bool) -> Non
             "memory_bytes": memory,
             "images_per_second": read / seconds if streamed else None,
             "device": where.described,
-            "warnings": warnings(session, plan),
+            "warnings": warnings(session, plan, where),
         }
         tell(json.dumps(described, indent=1))
         return
@@ -150,7 +167,7 @@ def print_plan(session: Session, plan: Plan, where: Where, as_json: bool) -> Non
             tell(f"{'':16}  n/a        {cell.row.key} {cell.pair}: {cell.declined}")
     if plan.stale:
         tell(describe_stale(plan.stale))
-    for line in (sizes(session.expansion.info), *resolved(session, plan)):
+    for line in (sizes(session.expansion.info), *resolved(session, plan, where)):
         tell(line)
     tell(situation(plan))
     tell(

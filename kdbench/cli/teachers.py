@@ -39,7 +39,7 @@ def train(
 ) -> None:
     """Train a teacher as a grid with this data set and recipe would, so that the grid finds it done."""
     from kdbench.cli.console import Terminal
-    from kdbench.cli.planned import milestone_warning
+    from kdbench.cli.planned import milestone_warning, precision_warning
     from kdbench.cli.progress import display, ending
     from kdbench.cli.values import parse_settings, registry_with
     from kdbench.data.opened import OpenDataset
@@ -84,7 +84,7 @@ def train(
     say = Terminal()
     for line in told(data.loaded):
         say.print(line)
-    if warning := milestone_warning(run.recipe):
+    for warning in filter(None, (milestone_warning(run.recipe), precision_warning(run.recipe, chosen))):
         say.print(warning)
     shown = display(say, [run], store, registry, data.loaded.info)
     with StopSignal() as stop, shown, registry.observing(shown):

@@ -105,7 +105,7 @@ def _train(
     from kdbench.execution.space import check_room
     from kdbench.execution.teachers import TeacherShelf
 
-    for line in (*told(dataset), *resolved(session, plan)):
+    for line in (*told(dataset), *resolved(session, plan, where)):
         say.print(line)
     say.print(f"device: {where.described}; {exactness(how.device, how.deterministic)}")
     shelf = TeacherShelf(session.store, session.registry, dataset, torch.device("cpu"), how.imported)

@@ -49,6 +49,17 @@ def describe_devices(device: torch.device, count: int) -> str:
     return f"{count} × {describe_device(device)}" if count > 1 else describe_device(device)
 
 
+def slow_in_bf16(device: torch.device) -> bool:
+    """Whether convolutions in bfloat16 take many times as long as in float32: on a CPU without instructions that oneDNN
+    has kernels for, which on x86 are AVX-512's.
+    """
+    import torch
+
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def peak_memory(device: torch.device) -> int:
     """Most bytes in use so far: of the GPU, or of the process on a CPU (0 where the platform does not tell)."""
     if device.type == "cuda":

@@ -127,6 +127,17 @@ def test_dry_run_prints_the_resolved_grid(tmp_path, monkeypatch):
     assert "FLOPs" in told.out and "4 runs: 4 to train" in told.out
 
 
+@pytest.mark.parametrize(
+    ("precision", "slow", "warns"), [("bf16", True, True), ("bf16", False, False), ("fp32", True, False)]
+)
+def test_a_cpu_without_instructions_for_a_precision_is_told_of(precision, slow, warns, tmp_path, monkeypatch):
+    monkeypatch.setattr("kdbench.cli.planned.slow_in_bf16", lambda device: slow)
+    told = dry_run("--precision", precision, "--results", tmp_path / "results", "--json")
+    warnings = json.loads(told.out)["warnings"]
+    assert [w for w in warnings if "no instructions for bf16" in w and "--precision fp32" in w] == warnings
+    assert bool(warnings) == warns
+
+
 def dry_run(*words):
     return kdbench("run", "--grid", "cifar100", "--pairs", "vgg13:vgg8", "--methods", "kd", "--dry-run", *words)
 

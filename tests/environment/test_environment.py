@@ -2,10 +2,11 @@
 
 from importlib.metadata import version
 
+import pytest
 import torch
 
 from kdbench.environment import device as device_module
-from kdbench.environment.device import describe_device, peak_memory, resolve_device
+from kdbench.environment.device import describe_device, peak_memory, resolve_device, slow_in_bf16
 from kdbench.environment.summary import environment
 from tests.gpu import CPU, CUDA, needs_gpu
 
@@ -14,6 +15,15 @@ def test_a_cpu():
     assert "cores" in describe_device(CPU)
     assert peak_memory(CPU) > 1e6
     assert environment(CPU)["packages"]["torch"] == version("torch")
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_a_cpu_that_is_slow_in_bf16(supported, monkeypatch):
+    """By what PyTorch itself asks before it takes its own convolution instead of oneDNN's."""
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
+    assert slow_in_bf16(CPU) != supported and not slow_in_bf16(CUDA)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert not slow_in_bf16(CPU)
 
 
 def test_the_losses_implementation_is_recorded(monkeypatch):
