@@ -71,11 +71,14 @@ def load_grid(
         values["dataset"] = registry.dataset_beside(dataset, path.parent)
     values["recipe"] = load_recipe(recipe, selection.recipe)
     values["teacher_recipe"] = load_recipe(own_teacher_recipe, selection.recipe)
-    grid = _canonical(_select(validated(Grid, values, what), selection, data_name), registry, selection.networks)
+    own = validated(Grid, values, what)
+    grid = _canonical(_select(own, selection), registry, selection.networks)
     grid = validated(Grid, grid.model_dump(), what)  # what is selected must be a grid as well, of no more runs
     tables = tuple(_comparable(table, grid.recipe, own_recipe, registry) for table in grid.tables)
-    if own_recipe is not None and (epochs := grid.recipe.epochs) != load_recipe(own_recipe).epochs:
-        tables = tuple(_titled(table, f"after {counted(epochs, 'epoch')}") for table in tables)
+    epochs = None if own_recipe is None else load_recipe(own_recipe).epochs
+    # The grid's own data may have been selected by another spec.
+    data = data_name(selection.dataset) if selection.dataset else own.dataset
+    tables = tuple(_titled(table, grid, data if data != own.dataset else None, epochs) for table in tables)
     return _with_distinct_cells(grid.model_copy(update={"tables": tables}), what)
 
 
@@ -113,7 +116,7 @@ def _trains_otherwise(recipe: Recipe, own: Recipe) -> bool:
     return recipe != own.model_copy(update={"precision": recipe.precision})
 
 
-def _select(grid: Grid, selection: Selection, data_name: Callable[[str], str]) -> Grid:
+def _select(grid: Grid, selection: Selection) -> Grid:
     tables = _chosen_tables(grid, selection.tables)
     tables = _chosen_pairs(tables, selection.pairs)
     tables = _chosen_methods(tables, selection.methods)
@@ -122,10 +125,6 @@ def _select(grid: Grid, selection: Selection, data_name: Callable[[str], str]) -
             methods = {row.method for table in tables for row in table.rows}
             raise unknown("method in this selection", method, methods, "kdbench list methods")
     tables = tuple(table.model_copy(update={"rows": tuple(_rows(table, selection))}) for table in tables)
-    # The grid's own data may have been selected by another spec, and a table that reprints a paper's says itself where
-    # it was measured.
-    if selection.dataset and (data := data_name(selection.dataset)) != grid.dataset:
-        tables = tuple(table if table.paper else _titled(table, f"on {data}") for table in tables)
     return grid.model_copy(
         update={
             "tables": tables,
@@ -135,9 +134,14 @@ def _select(grid: Grid, selection: Selection, data_name: Callable[[str], str]) -
     )
 
 
-def _titled(table: Table, here: str) -> Table:
-    """The table with what its title cannot know: what a selection has made of the grid."""
-    return table.model_copy(update={"title": f"{table.title} (here {here})"})
+def _titled(table: Table, grid: Grid, data: str | None, epochs: int | None) -> Table:
+    """The table with what its title cannot know: `data` that are not the grid's own, and how many epochs there are if
+    its own recipe has `epochs`. A table that reprints a paper's says itself where that was measured.
+    """
+    here = [] if data is None or table.paper else [f"on {data}"]
+    if epochs not in (None, grid.recipe.epochs):
+        here.append(f"after {counted(grid.recipe.epochs, 'epoch')}")
+    return table.model_copy(update={"title": f"{table.title} (here {', '.join(here)})"}) if here else table
 
 
 def _chosen_tables(grid: Grid, names: tuple[str, ...]) -> tuple[Table, ...]:

@@ -368,6 +368,11 @@ def test_a_title_names_other_epochs_than_the_grids(selection, end):
     assert [table.title for table in load_grid("cifar100", REGISTRY, selection).tables] == [f"{t}{end}" for t in own]
 
 
+def test_a_title_names_both():
+    both = Selection(recipe={"epochs": 1, "milestones": []}, dataset="parquet:some/where")
+    assert load_grid("quick", REGISTRY, both).tables[0].title.endswith(" (here on where, after 1 epoch)")
+
+
 def test_a_pre_stage_of_another_class_than_the_defaults_is_refused(monkeypatch):
     """A pre-stage's run does not say for which of the method's parameters it was declared."""
     method = REGISTRY.method("mtkd_ssr")

@@ -1,12 +1,20 @@
 """A cohort that does not fit into memory goes on in parts; a run that does not fit alone is recorded as failed."""
 
+import pytest
 import torch
 
+from kdbench.execution import memory
 from kdbench.store.store import Store
 from kdbench.training.step import EagerStep
 from tests.training.support import outcome, runs, train
 
 WORDS = "CUDA out of memory. Tried to allocate 20.00 GiB."
+
+
+@pytest.fixture(autouse=True)
+def _no_collection(monkeypatch):
+    """Going through all that other tests have left takes longer than these."""
+    monkeypatch.setattr(memory.gc, "collect", lambda: 0)
 
 
 class _Small(EagerStep):

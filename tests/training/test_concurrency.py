@@ -5,11 +5,18 @@ import torch
 
 from kdbench.inputs.errors import UserError
 from kdbench.store import kept
+from kdbench.training import concurrency
 from kdbench.training.concurrency import fastest, make_step, remembered
 from kdbench.training.step import EagerStep, GraphedStep
 from tests.training.lanes import FakeLanes
 from tests.training.support import CPU
 from tests.training.test_step import lockstep
+
+
+@pytest.fixture(autouse=True)
+def _no_collection(monkeypatch):
+    """Going through all that other tests have left takes longer than these."""
+    monkeypatch.setattr(concurrency.gc, "collect", lambda: 0)
 
 
 @pytest.mark.parametrize(

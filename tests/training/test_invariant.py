@@ -1,11 +1,13 @@
 """A run gives the same result alone, in any cohort, and after any number of interruptions: bit for bit on a CPU."""
 
+import shutil
+
 import pytest
 
 from kdbench.execution.plan import cohorts
 from kdbench.plugins import load_plugins
 from kdbench.store.store import Store
-from tests.training.support import GAINED, outcome, runs, train, train_interrupted
+from tests.training.support import GAINED, outcome, runs, train, train_interrupted, trainer
 
 BUILTIN = load_plugins().usable("method")
 
@@ -26,9 +28,18 @@ def test_a_cohort_holds_all_methods_of_a_teacher(together):
     assert max(record.cost.cohort_size for record in records.values()) >= 16
 
 
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """A folder with the teacher alone, trained for this and not the one of the cohort."""
+    folder = tmp_path_factory.mktemp("taught")
+    trainer(folder).train([runs("kd")[0].teacher.trained_by])
+    return folder
+
+
 @pytest.mark.parametrize("method", BUILTIN)
-def test_alone_as_in_a_cohort(together, tmp_path, method):
+def test_alone_as_in_a_cohort(together, taught, tmp_path, method):
     _, records = together
+    shutil.copytree(taught, tmp_path, dirs_exist_ok=True)
     assert outcome(train(tmp_path, runs(method))[method]) == outcome(records[method])
 
 

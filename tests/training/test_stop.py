@@ -10,10 +10,17 @@ from tests.training.support import outcome, runs, train, train_interrupted
 GROUP = runs("student", "byot")
 
 
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """What the group comes to if nobody asks for a stop."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(batches, "EVAL_BATCH", 4)
+        return train(tmp_path_factory.mktemp("unbroken"), GROUP)
+
+
 @pytest.mark.parametrize("asked", range(1, 19))
-def test_stopped_anywhere_and_continued_gives_the_same_bits(tmp_path, tmp_path_factory, monkeypatch, asked):
+def test_stopped_anywhere_and_continued_gives_the_same_bits(expected, tmp_path, monkeypatch, asked):
     monkeypatch.setattr(batches, "EVAL_BATCH", 4)
-    expected = train(tmp_path_factory.mktemp("unbroken"), GROUP)
     train_interrupted(tmp_path, GROUP, stop_after=asked)
     records = train(tmp_path, GROUP)
     again = {run.method: Store(tmp_path).record(run.id) for run in GROUP}
