@@ -63,7 +63,8 @@ def fastest(work: Lockstep, build: Callable[[int], Step], seconds: Callable[[Wor
     before = [(member, member.snapshot()) for member in work.members]
     times: dict[int, float] = {}
     try:
-        for lanes in [*takewhile(len(before).__gt__, (2**power for power in count())), len(before)]:
+        below = takewhile(lambda lanes: lanes < len(before), (2**power for power in count()))
+        for lanes in (*below, len(before)):
             step = build(lanes)
             try:
                 if step(1, 0):

@@ -49,7 +49,7 @@ def test_two_folders_of_one_name_share_a_results_folder_and_no_result(files: Pat
         kdbench("table", "--grid", files, *TINY, "--dataset", f"folder:{one}", "--results", "r", "--json").out
     )
     assert shown[0]["dataset"] == name
-    assert f"(here on {name})" in first.out
+    assert f"(here on {name}, after 1 epoch)" in first.out
 
 
 def test_a_folder_called_cifar100_has_no_number_of_the_papers(files: Path, tmp_path: Path) -> None:
