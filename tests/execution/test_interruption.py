@@ -76,7 +76,7 @@ def signalled(folder, role, name):
 
 def test_killed_and_given_again_ends_in_the_same_bits(tmp_path, unbroken):
     assert signalled(tmp_path, "student", "SIGKILL") == -signal.SIGKILL
-    assert start(tmp_path, tmp_path / "results", workers=1).wait() == 0
+    assert start(tmp_path, tmp_path / "results", workers=2).wait() == 0
     assert outcomes(tmp_path / "results") == unbroken
 
 
