@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cli.support import Result
+from tests.fork_server import leave_copy
 
 #: What could end a new process before it can hear of it.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -187,6 +188,7 @@ def _become(words: list[str], streams: list[str | None], env: dict[str, str], cw
     for number in SIGNALS:
         # Whoever runs the tests may have been told to ignore it.
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    leave_copy()
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         runpy.run_module("kdbench", run_name="__main__", alter_sys=True)

@@ -1,32 +1,15 @@
 """Small networks and batches that tests share."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kdbench.execution.staleness import Present
 from kdbench.method import Batch, Build, Method
-from kdbench.model import FEATURES, Architecture, Head, Outputs, StagedModel
+from kdbench.model import FEATURES, Architecture, Outputs
 from kdbench.plugins import load_plugins
 from kdbench.run import Run
 from kdbench.store.records import Basis
-
-
-def tiny_architecture(
-    name: str, channels: tuple[int, ...], strides: tuple[int, ...], family: str = "tiny"
-) -> Architecture:
-    """Conv-BN-ReLU stages of the given widths and strides behind a 1×1 stem; its neck is a 1×1 convolution."""
-
-    def builder(num_classes: int) -> StagedModel:
-        widths = (4, *channels)
-        stages = [
-            nn.Sequential(nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU())
-            for a, b, stride in zip(widths[:-1], widths[1:], strides, strict=True)
-        ]
-        neck = nn.Sequential(nn.Conv2d(channels[-1], channels[-1] + 2, 1, bias=False), nn.ReLU())
-        return StagedModel(nn.Conv2d(3, 4, 1), stages, Head(neck, nn.Linear(channels[-1] + 2, num_classes)))
-
-    return Architecture(name, family, builder)
-
+from tests.networks import tiny_architecture
 
 TEACHER = tiny_architecture("tiny_teacher", (6, 8, 10), (1, 2, 2))
 #: Other widths, one stage more and another spatial size at the end than TEACHER.

@@ -1,10 +1,11 @@
-"""A forked `kdbench` process is as good as a fresh one."""
+"""A forked `kdbench` process is as good as a fresh one, and so are its workers."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,13 +13,14 @@ from tests import processes
 
 pytestmark = pytest.mark.long
 
-#: A plugin that tells what it finds where it is loaded.
+#: What tells a process, in the file `place`.
 TELLS = """
 import functools, json, os, signal, sys, threading
 import torch
 
 def describe(stream):
-    return (stream.name, stream.mode, stream.encoding, stream.errors, stream.line_buffering, stream.write_through)
+    of = ("name", "mode", "encoding", "errors", "line_buffering", "write_through")
+    return stream and [getattr(stream, what) for what in of]
 
 def within(place):
     # What a module or a class defines, and what is defined within its classes.
@@ -35,7 +37,7 @@ remembered = {
 main = sys.modules["__main__"]
 told = {
     "words": sys.argv,
-    "main": (main.__name__, main.__spec__.name, main.__file__),
+    "main": (main.__name__, getattr(main.__spec__, "name", None), getattr(main, "__file__", None)),
     "places of modules": sys.path,
     "what kdbench has remembered": sorted(remembered),
     "folder": os.getcwd(),
@@ -49,19 +51,30 @@ told = {
     "torch": (torch.get_num_threads(), torch.is_deterministic_algorithms_warn_only_enabled(),
               torch.cuda.is_initialized(), str(torch.get_default_dtype())),
 }
-with open("told.json", "w") as file:
+with open(place, "w") as file:
     json.dump(told, file)
+"""
+#: A plugin that has the process and a worker of it told of.
+PLUGIN = """
+import multiprocessing
+
+if not multiprocessing.parent_process():
+    exec(TELLS, {"place": "process.json"})
+    from kdbench.execution import birth
+    worker = birth.context().Process(target=exec, args=(TELLS, {"place": "worker.json"}))
+    with birth.quiet_birth():
+        worker.start()
+    worker.join()
 """
 
 
 def test_it_finds_what_a_fresh_one_finds(tmp_path, monkeypatch):
-    told = []
     words = ["verify", "nobody", "--plugin", str(tmp_path / "tells.py")]
-    (tmp_path / "tells.py").write_text(TELLS)
+    (tmp_path / "tells.py").write_text(f"TELLS = {TELLS!r}\n{PLUGIN}")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     forked = processes.run(*words)
-    told.append(json.loads((tmp_path / "told.json").read_text()))
+    of_forked = told()
     fresh = subprocess.run(
         [sys.executable, "-m", "kdbench", *words],
         stdin=subprocess.DEVNULL,
@@ -73,6 +86,15 @@ def test_it_finds_what_a_fresh_one_finds(tmp_path, monkeypatch):
         # What libraries in C have set, such as readline the terminal's width, is theirs.
         env=dict(os.environ),
     )
-    told.append(json.loads((tmp_path / "told.json").read_text()))
+    of_fresh = told()
     assert (forked.code, forked.out, forked.err) == (fresh.returncode, fresh.stdout, fresh.stderr)
-    assert told[0] == told[1]
+    # It can ask a copy of itself to fork workers.
+    of_forked["process"]["open files"] -= 1
+    # PyTorch's compiler sets it where it is imported first.
+    for one in (*of_forked.values(), *of_fresh.values()):
+        one["environment"].pop("TORCHINDUCTOR_CACHE_DIR", None)
+    assert of_forked == of_fresh
+
+
+def told():
+    return {who: json.loads(Path(f"{who}.json").read_text()) for who in ("process", "worker")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from kdbench.data.augment import side_of
 from kdbench.data.dataset import DatasetInfo
+from kdbench.model import Architecture
 from kdbench.recipe import Recipe
 from kdbench.registry import Registry
 
@@ -34,20 +36,21 @@ def _unchanged(x: Tensor) -> Tensor:
 
 
 class ForwardFlops:
-    """Operations of one image's forward pass through a network by name, each counted once."""
+    """Operations of one image's forward pass through a network by name, as it is built for a data set."""
 
     def __init__(self, registry: Registry, info: DatasetInfo):
         self._registry = registry
         self._info = info
-        self._counted: dict[tuple[str, int], int] = {}
 
     def __call__(self, architecture: str, recipe: Recipe) -> int:
         """Operations per image of the size that networks see by `recipe`, at the data set's number of classes."""
-        key = architecture, side_of(self._info, recipe.augmentation)
-        if key not in self._counted:
-            network = self._registry.architecture(architecture)
-            # On meta nothing is initialised, which takes most of the time.
-            with torch.device("meta"):
-                model = network.build(self._info.num_classes)
-            self._counted[key] = forward_flops(model, key[1])
-        return self._counted[key]
+        side = side_of(self._info, recipe.augmentation)
+        return _counted(self._registry.architecture(architecture), self._info.num_classes, side)
+
+
+@functools.cache
+def _counted(architecture: Architecture, num_classes: int, input_size: int) -> int:
+    # On meta nothing is initialised, which takes most of the time.
+    with torch.device("meta"):
+        model = architecture.build(num_classes)
+    return forward_flops(model, input_size)

@@ -11,16 +11,15 @@ from kdbench.execution.schedule import execute
 from kdbench.execution.staleness import Present
 from kdbench.execution.upkeep import collect, leftovers
 from kdbench.inputs.errors import UserError
-from kdbench.plugins import load_plugins
 from kdbench.store import claims, files
 from kdbench.store.store import Store
 from tests.store.faulty_disk import FAULTS, FaultyDisk, PowerLoss
-from tests.training.support import CPU, RECIPE, noise_dataset, outcome, runs
+from tests.training.support import CPU, RECIPE, light_runs, noise_dataset, outcome, registered
 
 pytestmark = pytest.mark.long
 
 #: Three epochs, since it takes two checkpoints for the first to become the previous one.
-RUNS = runs("kd", pair="resnet8:resnet8", recipe=RECIPE.model_copy(update={"epochs": 3, "max_steps": 1}))
+RUNS = light_runs("kd", recipe=RECIPE.model_copy(update={"epochs": 3, "max_steps": 1}))
 DATASET = noise_dataset()
 
 
@@ -40,7 +39,7 @@ def command(monkeypatch):
         nonlocal process
         process = f"process {next(processes)}"
         monkeypatch.setattr(files, "disk", disk)
-        registry, store = load_plugins(), Store(root)
+        registry, store = registered(), Store(root)
         plan = make_plan(RUNS, store, Present(registry))
         assert not plan.damaged and not plan.stale
         execute(plan, store, registry, DATASET, Options(CPU, workers=1, checkpoint_seconds=0))

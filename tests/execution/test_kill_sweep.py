@@ -8,7 +8,7 @@ import time
 import pytest
 
 from kdbench.store.store import Store
-from tests import processes
+from tests import networks, processes
 
 pytestmark = pytest.mark.long
 
@@ -19,7 +19,7 @@ seeds: [0, 1]
 tables:
   - name: first
     title: A tiny table
-    pairs: [resnet14:resnet8]
+    pairs: [deeper:shallower]
     rows: [{method: student}, {method: crd}]
 """
 KILLS = {"alone": 12, "together": 8}
@@ -39,6 +39,7 @@ class Command:
 
     def start(self):
         words = ["run", "--grid", self.folder / "grid.yaml", "--results", self.results, "--workers", 1]
+        words += ["--plugin", networks.__file__]
         output = self.folder / "output"
         return processes.start(*words, "--checkpoint-seconds", 0, out=output, err=output)
 
@@ -56,6 +57,8 @@ class Command:
 def unbroken(tmp_path_factory):
     """What the command gives, and how long it takes."""
     command = Command(tmp_path_factory.mktemp("unbroken"))
+    # The first process waits for the server that it is forked from.
+    processes.run("--version")
     began = time.monotonic()
     assert command.start().wait() == 0, command.said()
     found = command.outcomes()
@@ -83,7 +86,7 @@ def test_killed_and_given_again_ends_in_the_same_bits(unbroken, tmp_path, capsys
         command = Command(folder)
         running = [command.start() for _ in range(1 + together)]
         while running:
-            time.sleep(moments.uniform(0.02, 0.4) * seconds)
+            time.sleep(moments.uniform(0.02, 0.7) * seconds)
             process = moments.choice(running)
             running.remove(process)
             if kill(process, SIGNALS[kills % len(SIGNALS)]):

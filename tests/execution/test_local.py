@@ -11,19 +11,18 @@ from kdbench.execution.options import Options
 from kdbench.execution.plan import make_plan
 from kdbench.execution.schedule import execute
 from kdbench.execution.staleness import Present
-from kdbench.plugins import load_plugins
 from kdbench.store.claims import Claims
 from kdbench.store.records import Failure
 from kdbench.store.store import Store
-from tests.training.support import CPU, RECIPE, noise_dataset, outcome, runs, train, train_interrupted
+from tests.training.support import CPU, RECIPE, light_runs, noise_dataset, outcome, registered, train, train_interrupted
 
-RUNS = runs("kd", pair="resnet8:resnet8", recipe=RECIPE.model_copy(update={"epochs": 1, "max_steps": 1}))
+RUNS = light_runs("kd", recipe=RECIPE.model_copy(update={"epochs": 1, "max_steps": 1}))
 
 
 @pytest.fixture
 def at_hand(tmp_path):
     """(plan of what a folder of results lacks now, what executes a plan on it)."""
-    registry, store, dataset = load_plugins(), Store(tmp_path), noise_dataset()
+    registry, store, dataset = registered(), Store(tmp_path), noise_dataset()
     options = Options(CPU, workers=1, checkpoint_seconds=0)
 
     def carry_out(plan, say=lambda sentence: None):
@@ -130,7 +129,7 @@ def test_what_was_taken_over_and_finished_is_not_overwritten_by_a_failure(at_han
 
 @pytest.mark.parametrize("method", ["kd", "dskd"])
 def test_a_run_that_is_brought_further_while_its_cohort_is_put_together_misses_no_batch(tmp_path, monkeypatch, method):
-    group, before, after = runs("kd", "dskd"), tmp_path / "before", tmp_path / "after"
+    group, before, after = light_runs("kd", "dskd"), tmp_path / "before", tmp_path / "after"
     expected = train(tmp_path / "unbroken", group)
     train_interrupted(before, group, stop_after=1)
     shutil.copytree(before, after)

@@ -6,7 +6,8 @@ import torch
 from kdbench.execution import memory
 from kdbench.store.store import Store
 from kdbench.training.step import EagerStep
-from tests.training.support import outcome, runs, train
+from tests.training.support import light_runs as runs
+from tests.training.support import outcome, train
 
 WORDS = "CUDA out of memory. Tried to allocate 20.00 GiB."
 

@@ -1,6 +1,7 @@
 """Runs on a data set of random pixels, small enough to train in a second."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,11 @@ from kdbench.run import Run
 from kdbench.store.records import Record
 from kdbench.store.store import Store
 from kdbench.training.cohort import Interrupted
+from tests import networks
 
 CPU = torch.device("cpu")
+#: A plugin: networks of few layers.
+LIGHT = Path(networks.__file__)
 RECIPE = Recipe(epochs=2, batch_size=8, lr=0.05, milestones=(1,), augmentation=Augmentation(crop_padding=1, flip=True))
 
 #: Everything that recipes gained after the first results.
@@ -56,6 +60,11 @@ def noise_dataset(name: str = "noise", size: int = 20, classes: int = 4, side: i
     return make_dataset(name, tuple("abcdefgh"[:classes]), split(size), split(size // 2))
 
 
+def registered() -> Registry:
+    """All that is built in, and the networks of few layers."""
+    return load_plugins((LIGHT,))
+
+
 def runs(
     *methods: str,
     pair: str = "resnet14:resnet8",
@@ -78,8 +87,12 @@ def runs(
             ),
         ),
     )
-    cells = Expansion(grid, load_plugins(), (dataset or noise_dataset()).info).cells
+    cells = Expansion(grid, registered(), (dataset or noise_dataset()).info).cells
     return [run for cell in cells for run in cell.runs]
+
+
+#: Those of networks of few layers, for all that networks do not matter to.
+light_runs = partial(runs, pair="deeper:shallower")
 
 
 class Stop:
@@ -97,7 +110,7 @@ def trainer(
     folder: Path, *, stop_after: int = 0, registry: Registry | None = None, dataset: AnyDataset | None = None
 ) -> Trainer:
     """A trainer that writes into `folder`, on noise unless a data set is given."""
-    registry = registry or load_plugins()
+    registry = registry or registered()
     return Trainer(
         Store(folder),
         registry,
@@ -139,10 +152,10 @@ def outcome(record: Record) -> tuple[object, ...]:
 def with_methods(monkeypatch: pytest.MonkeyPatch, plugin: object) -> None:
     """Have the methods of `plugin` registered for this test alone."""
     load_plugins.cache_clear()
-    registry = load_plugins()
-    manager = load_plugins().loaded.manager
+    registry = registered()
+    manager = registry.loaded.manager
     manager.register(plugin, name="of the test")
     loaded = Loaded(manager, [*registry.plugins, Plugin("of the test", "test", "0")])
     rebuilt = Registry(loaded.offers, lambda: loaded)
     load_plugins.cache_clear()
-    monkeypatch.setattr("tests.training.support.load_plugins", lambda: rebuilt)
+    monkeypatch.setattr("tests.training.support.registered", lambda: rebuilt)

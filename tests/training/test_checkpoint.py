@@ -14,7 +14,8 @@ from kdbench.inputs.errors import UserError
 from kdbench.store.records import Damaged, OtherFormat
 from kdbench.store.store import Store, checkpoint_versions
 from kdbench.training.checkpoint import newest_checkpoint, read_checkpoint, read_progress
-from tests.training.support import outcome, runs, train, train_interrupted, with_methods
+from tests.training.support import light_runs as runs
+from tests.training.support import outcome, train, train_interrupted, with_methods
 
 (RUN,) = runs("student")
 

@@ -13,7 +13,8 @@ from kdbench.store.store import Store
 from kdbench.training.cohort import failure_of
 from kdbench.training.step import GraphedStep
 from tests.training.lanes import FakeLanes
-from tests.training.support import outcome, runs, train, train_interrupted, with_methods
+from tests.training.support import light_runs as runs
+from tests.training.support import outcome, train, train_interrupted, with_methods
 
 
 class _Faulty(kdbench.Method):

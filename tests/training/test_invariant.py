@@ -7,7 +7,8 @@ import pytest
 from kdbench.execution.plan import cohorts
 from kdbench.plugins import load_plugins
 from kdbench.store.store import Store
-from tests.training.support import GAINED, outcome, runs, train, train_interrupted, trainer
+from tests.training.support import GAINED, outcome, train, train_interrupted, trainer
+from tests.training.support import light_runs as runs
 
 BUILTIN = load_plugins().usable("method")
 
@@ -114,7 +115,7 @@ def test_seeds_methods_and_roles_are_independent_streams(together, tmp_path):
     _, records = together
     other = train(tmp_path, runs("student", seed=1))["student"]
     assert other.weights_sha256 != records["student"].weights_sha256
-    teacher = runs("kd", pair="resnet8:resnet8")[0].teacher.trained_by
+    teacher = runs("kd", pair="shallower:shallower")[0].teacher.trained_by
     student = runs("student")[0]
     assert (teacher.student, teacher.recipe, teacher.seed) == (student.student, student.recipe, student.seed)
     assert teacher.id != student.id

@@ -53,7 +53,7 @@ def test_alone_in_a_cohort_and_interrupted(tmp_path):
 def test_what_a_step_drops_follows_from_the_step_and_not_from_the_method():
     def masks(method: str, step: int) -> torch.Tensor:
         run = runs(method, pair=PAIR)[0]
-        member = Member(run, support.load_plugins(), noise_dataset(), None, None, CPU)
+        member = Member(run, support.registered(), noise_dataset(), None, None, CPU)
         member.reseed(1, step)
         dropped = []
         for stage in member.network.stages:
@@ -79,5 +79,5 @@ def test_the_parts_of_a_batch_go_on_drawing():
 
 
 def test_networks_that_draw_nothing_are_left_alone():
-    member = Member(runs("student")[0], support.load_plugins(), noise_dataset(), None, None, CPU)
+    member = Member(runs("student")[0], support.registered(), noise_dataset(), None, None, CPU)
     assert member.random_layers is None

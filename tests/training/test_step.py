@@ -13,7 +13,7 @@ from kdbench.plugins import load_plugins
 from kdbench.training.member import FrozenTeacher, Member, teacher_outputs
 from kdbench.training.step import EagerStep, GraphedStep, Lockstep
 from tests.training.lanes import FakeLanes
-from tests.training.support import CPU, GAINED, RECIPE, noise_dataset, outcome, runs, train
+from tests.training.support import CPU, GAINED, RECIPE, light_runs, noise_dataset, outcome, runs, train
 
 METHODS = ("kd", "dskd", "crd", "simkd", "student")
 
@@ -38,14 +38,14 @@ def graphed(monkeypatch, lanes: FakeLanes) -> None:
 
 
 def test_same_bits_as_the_eager_step(tmp_path, monkeypatch):
-    eager = train(tmp_path / "eager", runs(*METHODS[:4]))
+    eager = train(tmp_path / "eager", light_runs(*METHODS[:4]))
     graphed(monkeypatch, FakeLanes())
-    captured = train(tmp_path / "graphed", runs(*METHODS[:4]))
+    captured = train(tmp_path / "graphed", light_runs(*METHODS[:4]))
     assert {m: outcome(r) for m, r in captured.items()} == {m: outcome(r) for m, r in eager.items()}
 
 
 def test_same_bits_as_the_eager_step_by_every_part_of_a_recipe(tmp_path, monkeypatch):
-    group = runs("kd", "simkd", recipe=GAINED)
+    group = light_runs("kd", "simkd", recipe=GAINED)
     eager = train(tmp_path / "eager", group)
     graphed(monkeypatch, FakeLanes())
     captured = train(tmp_path / "graphed", group)

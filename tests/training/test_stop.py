@@ -5,9 +5,9 @@ import pytest
 from kdbench.data import batches
 from kdbench.store.store import Store
 from kdbench.training.checkpoint import read_progress
-from tests.training.support import outcome, runs, train, train_interrupted
+from tests.training.support import light_runs, outcome, train, train_interrupted
 
-GROUP = runs("student", "byot")
+GROUP = light_runs("student", "byot")
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,12 @@ import pytest
 from kdbench.data.reading import Loaders
 from kdbench.execution import trainer as trainer_module
 from kdbench.execution.plan import cohorts
-from kdbench.plugins import load_plugins
 from kdbench.store.store import Store
 from kdbench.training.flops import forward_flops
 from kdbench.training.step import GraphedStep
 from tests.data.streams import SEEN, SIDE, streamed_dataset
 from tests.training.lanes import FakeLanes
-from tests.training.support import RECIPE, outcome, runs, train, train_interrupted
+from tests.training.support import RECIPE, light_runs, outcome, registered, train, train_interrupted
 
 METHODS = ("kd", "dskd", "crd", "simkd", "mtkd_ssr")
 STREAMED = RECIPE.model_copy(update={"augmentation": SEEN})
@@ -26,7 +25,7 @@ def read_here():
 
 
 def group(*methods, **options):
-    return runs(*methods, recipe=STREAMED, dataset=streamed_dataset(), **options)
+    return light_runs(*methods, recipe=STREAMED, dataset=streamed_dataset(), **options)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,7 @@ def together(read_here, tmp_path_factory):
 
 
 def test_networks_see_the_size_of_the_recipe(together):
-    student = load_plugins().architecture("resnet8").build(4)
+    student = registered().architecture("shallower").build(4)
     assert together["kd"].cost.deployed_flops == forward_flops(student, SIDE)
     assert {record.cost.cohort_size for record in together.values()} == {len(METHODS)}
 

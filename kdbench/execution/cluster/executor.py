@@ -16,7 +16,8 @@ import torch
 
 from kdbench.data.streamed import AnyDataset
 from kdbench.execution.cluster.machines import Machine, Machines
-from kdbench.execution.cluster.task import Cohort, Event, Failed, Kept, Message, Stop, train
+from kdbench.execution.cluster.stop import Stop
+from kdbench.execution.cluster.task import Cohort, Event, Failed, Kept, Message, train
 from kdbench.execution.executor import Ended
 from kdbench.execution.jobs import Job, needed_by
 from kdbench.execution.options import Options

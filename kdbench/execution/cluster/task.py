@@ -179,20 +179,3 @@ def _asked(stop: Any) -> threading.Event:
         event = _watched[name] = threading.Event()
         threading.Thread(target=watch, daemon=True).start()
     return _watched[name]
-
-
-class Stop:
-    """An actor that lets everybody wait for a stop."""
-
-    def __init__(self) -> None:
-        import asyncio
-
-        self._wanted = asyncio.Event()
-
-    async def wait(self) -> None:
-        """Returns when a stop is wanted."""
-        await self._wanted.wait()
-
-    async def order(self) -> None:
-        """Want a stop."""
-        self._wanted.set()
