@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdbench.inputs.errors import UserError
-from kdbench.meta import watching_draws, without_data
+from kdbench.meta import pass_norms_by, watching_draws, without_data
 from kdbench.stage_end import before_and_after_relu, last_norm, normalised
 
 Feature = Literal["logits", "stem", "stages", "final_map", "embedding", "preactivations", "class_maps"]
@@ -307,6 +307,7 @@ class Architecture:
         """
         with without_data():
             model, images = self.build(num_classes), torch.empty(2, 3, input_size, input_size)
+            pass_norms_by(model)
             with self._asked(f"take images of {input_size}×{input_size}"), watching_draws() as draws:
                 outputs = model.outputs(images)
         there = outputs.features

@@ -1,4 +1,5 @@
-"""Real `kdbench` processes without the seconds that imports take: each is forked from a server that has imported all.
+"""Real processes of `kdbench`, and of pytest, without the seconds that imports take: each is forked from a server that
+has imported all.
 
 A process has a number, a session, streams, a working folder and an environment of its own, and ends as any Python does.
 It finds what a fresh one would: the server has loaded modules and done nothing with them. What is about starting, such
@@ -43,6 +44,9 @@ LATER = (
 #: Modules that are left to those who need them: they start threads, or choose by the environment what they are.
 NOT_BEFORE = ("kdbench.data.parquet", "kdbench.losses.triton", "kdbench.trackers", "kdbench.__main__")
 
+#: As it is before any test.
+_ENVIRONMENT = dict(os.environ)
+
 
 class Process:
     """A process that may be asked for its end."""
@@ -69,15 +73,20 @@ class Process:
 
 
 def start(
-    *words: object, out: Path | str | None, err: Path | str | None, env: Mapping[str, str] | None = None
+    *words: object,
+    out: Path | str | None,
+    err: Path | str | None,
+    env: Mapping[str, str] | None = None,
+    module: str = "kdbench",
 ) -> Process:
-    """A new process of `kdbench WORDS` in the working folder, which leads a session of its own.
+    """A new process of `python -m MODULE WORDS` in the working folder, which leads a session of its own.
 
     It reads nothing, and appends to the files `out` and `err`, which may be the same; None is a stream that is closed.
     `env` is added to the environment.
     """
     return Process(
         _server().ask(
+            module=module,
             words=[str(word) for word in words],
             streams=[path and str(path) for path in (out, err)],
             env={**os.environ, **_Server.VARIABLES, **(env or {})},
@@ -98,11 +107,11 @@ def await_end(pids: Iterable[int]) -> None:
         time.sleep(0.05)
 
 
-def run(*words: object, env: Mapping[str, str] | None = None) -> Result:
-    """How `kdbench WORDS` in a process of its own ended, and what it printed."""
+def run(*words: object, env: Mapping[str, str] | None = None, module: str = "kdbench") -> Result:
+    """How `python -m MODULE WORDS` in a process of its own ended, and what it printed."""
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
-        code = start(*words, out=out, err=err, env=env).wait()
+        code = start(*words, out=out, err=err, env=env, module=module).wait()
         return Result(code, out.read_text(), err.read_text())
 
 
@@ -120,7 +129,7 @@ class _Server:
             stdout=subprocess.PIPE,
             text=True,
             cwd=Path(__file__).parents[1],
-            env={**os.environ, **self.VARIABLES},
+            env={**_ENVIRONMENT, **self.VARIABLES},
             start_new_session=True,
         )
         atexit.register(self._process.communicate)
@@ -175,8 +184,8 @@ def _serve() -> dict[str, Any] | None:
     return None
 
 
-def _become(words: list[str], streams: list[str | None], env: dict[str, str], cwd: str) -> None:
-    """Be `python -m kdbench WORDS`."""
+def _become(module: str, words: list[str], streams: list[str | None], env: dict[str, str], cwd: str) -> None:
+    """Be `python -m MODULE WORDS`."""
     os.setsid()
     os.chdir(cwd)
     os.environ.clear()
@@ -191,7 +200,7 @@ def _become(words: list[str], streams: list[str | None], env: dict[str, str], cw
     leave_copy()
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        runpy.run_module("kdbench", run_name="__main__", alter_sys=True)
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
     except KeyboardInterrupt:
         # Before `main`, which ends so itself. Python would say where it was.
         os._exit(130)

@@ -36,3 +36,22 @@ def test_what_a_networks_code_raises_is_a_sentence():
     ):
         Architecture("b", "family", narrowing).shapes(10, 8)
     assert Architecture("b", "family", narrowing).shapes(10, 9).embedding == 4
+
+
+class Dropping(nn.BatchNorm2d):
+    def forward(self, x):
+        return nn.functional.dropout(super().forward(x))
+
+
+def norming(norm, channels):
+    def builder(num_classes):
+        return StagedModel(nn.Conv2d(3, 4, 1), [norm(channels)], Head(nn.Identity(), nn.Linear(4, num_classes)))
+
+    return Architecture("norming", "family", builder)
+
+
+def test_shapes_pass_norms_by_but_not_what_is_wrong_or_done_beside():
+    assert not norming(nn.BatchNorm2d, 4).shapes(10, 8).draws
+    assert norming(Dropping, 4).shapes(10, 8).draws
+    with pytest.raises(UserError, match="cannot take images of 8×8: ValueError: a batch norm of 5 channels is given 4"):
+        norming(nn.BatchNorm2d, 5).shapes(10, 8)

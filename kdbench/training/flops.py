@@ -6,12 +6,12 @@ import copy
 import functools
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdbench.data.augment import side_of
 from kdbench.data.dataset import DatasetInfo
+from kdbench.meta import pass_norms_by
 from kdbench.model import Architecture
 from kdbench.recipe import Recipe
 from kdbench.registry import Registry
@@ -22,17 +22,11 @@ def forward_flops(model: nn.Module, input_size: int) -> int:
     convolutions.
     """
     twin = copy.deepcopy(model).to("meta").eval()
-    for module in twin.modules():
-        if isinstance(module, _BatchNorm):
-            # It has no such operations, and without a kernel of its own on meta takes most of the pass.
-            vars(module)["forward"] = _unchanged
+    # They have no such operations.
+    pass_norms_by(twin)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         twin(torch.empty(1, 3, input_size, input_size, device="meta"))
     return int(counter.get_total_flops())
-
-
-def _unchanged(x: Tensor) -> Tensor:
-    return x
 
 
 class ForwardFlops:

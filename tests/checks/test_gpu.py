@@ -13,10 +13,11 @@ from kdbench.checks.gpu import GPU, forward_on_gpu, gpu
 from kdbench.checks.suite import paper_pairs
 from kdbench.plugins import load_plugins
 from kdbench.training.diagnosis import diagnoses
+from tests import networks
 
-REGISTRY = load_plugins()
+REGISTRY = load_plugins((Path(networks.__file__),))
 BROKEN = load_plugins((Path(__file__).with_name("broken.py"),))
-(PAIR,) = paper_pairs(REGISTRY, ["resnet14:resnet8"])
+PAIR, LIGHT = paper_pairs(REGISTRY, ["resnet14:resnet8", "deeper:shallower"])
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def bench():
 
 @pytest.mark.parametrize("name", REGISTRY.usable("method"))
 def test_a_method_leaves_nothing_on_the_cpu(bench, name):
-    case = Case(bench, REGISTRY.method(name), PAIR, thorough=True)
+    case = Case(bench, REGISTRY.method(name), LIGHT, thorough=True)
     for judged in [case, *([case.pre_stage] if case.pre_stage else [])]:
         forward_on_gpu(judged, diagnosing=diagnoses(judged.judged))
 

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 import kdbench.checks.suite
-from tests.checks.test_suite import FILE, PAIR
+from tests import processes
+from tests.checks.test_suite import PAIR, PLUGINS
 
 # Runs are processes of their own: in this one, pytester would drop parts of torch that cannot be imported twice.
 pytest_plugins = ["pytester"]
@@ -14,7 +15,14 @@ CHECKS = tuple(kdbench.checks.suite.CHECKS)
 
 
 def conftest(methods, more=""):
-    return f"kdbench_methods = {methods}\nkdbench_plugins = [{str(FILE)!r}]\nkdbench_pairs = [{PAIR!r}]\n{more}"
+    plugins = [str(file) for file in PLUGINS]
+    return f"kdbench_methods = {methods}\nkdbench_plugins = {plugins}\nkdbench_pairs = [{PAIR!r}]\n{more}"
+
+
+def run(pytester, *words):
+    """What pytest comes to in the folder of `pytester`."""
+    done = processes.run(*words, f"--basetemp={pytester.path / 'temporary'}", module="pytest")
+    return pytest.RunResult(done.code, done.out.splitlines(), done.err.splitlines(), 0.0)
 
 
 def test_pytest_finds_the_plugin_by_its_entry_point(pytestconfig):
@@ -23,7 +31,7 @@ def test_pytest_finds_the_plugin_by_its_entry_point(pytestconfig):
 
 def test_one_item_a_method_and_check(pytester):
     pytester.makeconftest(conftest(["good", "teacher_free"]))
-    result = pytester.runpytest_subprocess("--collect-only", "-q")
+    result = run(pytester, "--collect-only", "-q")
     expected = [f"conftest.py::{name}[[]{check}[]]" for name in ("good", "teacher_free") for check in CHECKS]
     result.stdout.fnmatch_lines(expected, consecutive=True)
 
@@ -31,7 +39,7 @@ def test_one_item_a_method_and_check(pytester):
 def test_good_methods_pass_beside_the_authors_tests_and_a_failed_check_tells_reason_and_advice(pytester):
     pytester.makeconftest(conftest(["good", "item"]))
     pytester.makepyfile("def test_mine(): pass")
-    result = pytester.runpytest_subprocess("-rs")
+    result = run(pytester, "-rs")
     # Of `item`, what would trace it is not reached.
     result.assert_outcomes(passed=len(CHECKS) + len(CHECKS) - 4, skipped=1 + 3, failed=1)
     result.stdout.fnmatch_lines([f"item on {PAIR}: `Tensor.item` reads a value on the host*", "  advice: *"])
@@ -42,7 +50,7 @@ def test_good_methods_pass_beside_the_authors_tests_and_a_failed_check_tells_rea
 
 def test_a_method_that_is_not_there_is_an_error_of_collection(pytester):
     pytester.makeconftest(conftest(["goood"]))
-    result = pytester.runpytest_subprocess()
+    result = run(pytester)
     assert result.ret != 0
     result.stdout.fnmatch_lines(["unknown method 'goood'; did you mean 'good'?*pip install -e ."])
 
@@ -50,7 +58,7 @@ def test_a_method_that_is_not_there_is_an_error_of_collection(pytester):
 @pytest.mark.parametrize("wish", ['kdbench_methods = "good"', "kdbench_methods = [1]"])
 def test_a_wish_that_is_no_list_of_names_is_refused(pytester, wish):
     pytester.makeconftest(wish)
-    result = pytester.runpytest_subprocess()
+    result = run(pytester)
     assert result.ret != 0
     assert "kdbench_methods in a conftest.py must be a list of names" in result.stdout.str() + result.stderr.str()
 
@@ -58,11 +66,11 @@ def test_a_wish_that_is_no_list_of_names_is_refused(pytester, wish):
 def test_a_project_without_the_line_is_left_alone(pytester):
     pytester.makeconftest("")
     pytester.makepyfile("def test_mine(): pass")
-    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+    run(pytester).assert_outcomes(passed=1)
 
 
 def test_there_is_no_fixture_called_benchmark(pytester):
-    result = pytester.runpytest_subprocess("--fixtures", "-p", "no:benchmark")
+    result = run(pytester, "--fixtures", "-p", "no:benchmark")
     result.stdout.no_re_match_line(r"benchmark\b.*")
 
 

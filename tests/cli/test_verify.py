@@ -7,7 +7,7 @@ import pytest
 
 from kdbench.checks.findings import Finding
 from kdbench.checks.suite import CHECKS, Conformance
-from tests.checks.test_suite import FILE, PAIR
+from tests.checks.test_suite import PAIR, PLUGINS
 from tests.cli.support import kdbench
 
 JUDGE = Conformance.verify
@@ -28,7 +28,11 @@ def each_judged_once(monkeypatch):
 
 
 def verify(*words):
-    return kdbench("verify", *words, "--plugin", FILE, "--pairs", PAIR)
+    return verify_on(PAIR, *words)
+
+
+def verify_on(pairs, *words):
+    return kdbench("verify", *words, *(word for file in PLUGINS for word in ("--plugin", file)), "--pairs", pairs)
 
 
 def cells(out):
@@ -70,9 +74,9 @@ def test_json_has_every_finding():
 
 
 def test_one_failure_on_many_pairs_is_told_once():
-    result = kdbench("verify", "idle", "sparemodule", "--plugin", FILE, "--pairs", f"{PAIR},resnet14:wrn_16_1")
+    result = verify_on(f"{PAIR},deeper:resnet8", "idle", "sparemodule")
     assert result.code == 2 and "unknown method 'idle'" in result.err
-    result = kdbench("verify", "sparemodule", "--plugin", FILE, "--pairs", f"{PAIR},resnet14:wrn_16_1")
+    result = verify_on(f"{PAIR},deeper:resnet8", "sparemodule")
     assert result.out.count("'spare.weight' gets no gradient") == 1
     assert f"sparemodule: gradients failed on {PAIR} and 1 more pairs" in result.out
 
