@@ -7,6 +7,7 @@ those of other installed plugins, waits once until they are loaded.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import sys
 from collections.abc import Callable
@@ -67,6 +68,7 @@ def _known(kind: str) -> list[str]:
     return [str(name) for name in found.get(kind, [])]
 
 
+@functools.cache
 def _installed() -> list[list[str]]:
     """The plugins that are installed, with the versions of their distributions."""
     found = importlib.metadata.entry_points(group="kdbench")

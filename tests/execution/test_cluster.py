@@ -130,18 +130,6 @@ def test_the_same_bits_as_on_this_machine_though_a_worker_is_killed_and_a_machin
 
 
 @needs_ray
-def test_a_stop_keeps_what_there_is_and_a_machine_that_joins_late_helps(cluster, expected, tmp_path):
-    stop = AfterAnEpoch("teacher", lambda: None)
-    with connected(cluster.address), REGISTRY.observing(stop):
-        assert carry_out(tmp_path, lambda: stop.done, **on(cluster)).interrupted
-    assert outcomes(tmp_path).items() < expected.items()
-    join = AfterAnEpoch("student", lambda: cluster.add_node(num_cpus=1, object_store_memory=10**8))
-    with connected(cluster.address), REGISTRY.observing(join):
-        assert not carry_out(tmp_path, **on(cluster)).interrupted
-    assert outcomes(tmp_path) == expected
-
-
-@needs_ray
 def test_a_stop_does_not_wait_for_room_that_others_have(cluster, tmp_path):
     import ray
 
@@ -152,6 +140,19 @@ def test_a_stop_does_not_wait_for_room_that_others_have(cluster, tmp_path):
         assert not outcomes(tmp_path) and not list((tmp_path / "claims").iterdir())
         for other in others:
             ray.cancel(other, force=True)
+
+
+@needs_ray
+def test_a_stop_keeps_what_there_is_and_a_machine_that_joins_late_helps(cluster, expected, tmp_path):
+    stop = AfterAnEpoch("teacher", lambda: None)
+    join = AfterAnEpoch("student", lambda: cluster.add_node(num_cpus=1, object_store_memory=10**8))
+    with connected(cluster.address):
+        with REGISTRY.observing(stop):
+            assert carry_out(tmp_path, lambda: stop.done, **on(cluster)).interrupted
+        assert outcomes(tmp_path).items() < expected.items()
+        with REGISTRY.observing(join):
+            assert not carry_out(tmp_path, **on(cluster)).interrupted
+    assert outcomes(tmp_path) == expected
 
 
 def kill_a_task(cluster):

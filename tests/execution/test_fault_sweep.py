@@ -18,8 +18,9 @@ from tests.training.support import CPU, RECIPE, light_runs, noise_dataset, outco
 
 pytestmark = pytest.mark.long
 
-#: Three epochs, since it takes two checkpoints for the first to become the previous one.
-RUNS = light_runs("kd", recipe=RECIPE.model_copy(update={"epochs": 3, "max_steps": 1}))
+#: Three epochs of the student, since it takes two checkpoints for the first to become the previous one.
+SHORT = RECIPE.model_copy(update={"epochs": 1, "max_steps": 1, "milestones": ()})
+RUNS = light_runs("kd", recipe=SHORT.model_copy(update={"epochs": 3}), teacher_recipe=SHORT)
 DATASET = noise_dataset()
 
 
@@ -74,6 +75,6 @@ def test_no_fault_loses_anything(command, tmp_path, capsys, fault):
         assert {path.parent.name for path in root.rglob("*") if path.is_file()} == {"records", "weights"}, at
     with capsys.disabled():
         print(f"\n{fault}: {whole.count} injection points, losses: 0")
-    assert whole.count > 50
+    assert whole.count > 40
     # An error while a claim is removed is no matter: its process ends.
     assert struck == whole.count or (fault == "error" and struck >= 0.8 * whole.count)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from kdbench.store import zoo
 from tests import processes
 from tests.cli.support import kdbench
 from tests.inputs.corpus import CORPUS
@@ -25,6 +26,8 @@ COMMANDS: dict[str, Callable[[Path, Path], list[object]]] = {
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder, with an empty folder `files` in it."""
     monkeypatch.chdir(tmp_path)
+    # One more than thousands takes seconds to write.
+    monkeypatch.setattr(zoo, "MAX_TENSORS", 200)
     (tmp_path / "files").mkdir()
     return tmp_path
 

@@ -6,7 +6,7 @@ import torch
 from kdbench.losses.analytic import blocks
 from tests.losses.support import DEVICES, FUSED, OPERATORS, arguments, leaves, mapped, scratch
 
-BATCH, CLASSES = 128, 256
+BATCH, CLASSES = 64, 256
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)

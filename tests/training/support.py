@@ -70,6 +70,7 @@ def runs(
     pair: str = "resnet14:resnet8",
     seed: int = 0,
     recipe: Recipe = RECIPE,
+    teacher_recipe: Recipe | None = None,
     params: Mapping[str, dict[str, object]] | None = None,
     dataset: AnyDataset | None = None,
 ) -> list[Run]:
@@ -79,7 +80,7 @@ def runs(
         name="test",
         dataset="noise",
         recipe=recipe,
-        teacher_recipe=recipe,
+        teacher_recipe=teacher_recipe or recipe,
         seeds=(seed,),
         tables=(
             Table(

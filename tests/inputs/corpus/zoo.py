@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from kdbench.store import zoo
 from tests.inputs.corpus.cases import Executes, case
 from tests.inputs.corpus.weights import state, with_classifier, with_first
 
@@ -49,7 +50,9 @@ ZOO: dict[str, Callable[[Path], Any]] = {
     "without memory": lambda _: with_first(lambda tensor: tensor.to("meta")),
     "code in a list in a mapping": lambda canary: {"nets": [{"model": {**state(), "x": [Executes(canary)]}}]},
     "a list that holds itself": lambda _: _looped(),
-    "a tensor too many": lambda _: {f"layer{n}.weight": part for n, part in enumerate(torch.zeros(20_001, 1))},
+    "a tensor too many": lambda _: {
+        f"layer{n}.weight": part for n, part in enumerate(torch.zeros(zoo.MAX_TENSORS + 1, 1))
+    },
     "two names that are one": lambda _: {"a": {"b": torch.zeros(1)}, "a.b": torch.ones(1)},
     "two networks that fit": lambda _: {"one": state(), "other": with_first(lambda tensor: tensor + 1)},
     "classes without end": lambda _: with_classifier(lambda tensor: torch.zeros(1).expand(2**40, *tensor.shape[1:])),
