@@ -29,10 +29,3 @@ if not torch.cuda.is_available():
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests come first, so that of two processes none ends with one of them while the other has nothing to do."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are cores: now and then one waits for what it has started."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores + 1

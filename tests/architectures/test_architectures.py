@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from kdbench.meta import pass_norms_by
 from kdbench.model import FEATURES
 from kdbench_architectures import NETWORKS
 
@@ -121,12 +122,14 @@ def test_parameters_of_all_branches(name, millions):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_shapes_agree_forward_at_any_size_and_backward(name):
     model = on_meta(name, 10)
+    pass_norms_by(model)
     for size in (64, 8):
         with torch.set_grad_enabled(size == 8):
             outputs = model.outputs(torch.empty(2, 3, size, size, device="meta"))
         assert outputs.logits.shape == (2, 10)
     outputs.logits.sum().backward()
-    assert all(p.grad is not None and p.grad.shape == p.shape for p in model.parameters())
+    computing = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    assert all(module.weight.grad.shape == module.weight.shape for module in computing)
 
 
 @pytest.mark.parametrize("size", [8, 64])
@@ -244,7 +247,9 @@ def test_branches_continue_every_stage(name):
     model, shapes = on_meta(name, 10), ARCHITECTURES[name].shapes(10, 32)
     for after, shape in enumerate(shapes.stages[:-1], start=1):
         with torch.device("meta"):
-            outputs = model.branch(after).outputs(torch.empty(2, *shape))
+            branch = model.branch(after)
+            pass_norms_by(branch)
+            outputs = branch.outputs(torch.empty(2, *shape))
         assert outputs.logits.shape == (2, 10)
         assert outputs.final_map.shape[1:] == shapes.final_map
         assert tuple(stage.shape[1:] for stage in outputs.stages) == shapes.stages[after:]

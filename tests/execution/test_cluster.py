@@ -53,6 +53,8 @@ def cluster():
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         # Else other tests leave nothing to the processes that train.
         os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 (Ray spells it so)
+        # How often a machine is asked whether it is there: who does not answer is given as much time as ever.
+        os.environ["RAY_health_check_period_ms"] = "500"  # noqa: SIM112
         made = Cluster(initialize_head=True, head_node_args=HEAD)
         made.lose = made.add_node(num_cpus=1, object_store_memory=10**8)
         made.add_node(num_cpus=1, object_store_memory=10**8)
