@@ -86,7 +86,7 @@ def test_killed_and_given_again_ends_in_the_same_bits(unbroken, tmp_path, capsys
         command = Command(folder)
         running = [command.start() for _ in range(1 + together)]
         while running:
-            time.sleep(moments.uniform(0.02, 0.7) * seconds)
+            time.sleep(moments.uniform(0.02, 0.5) * seconds)
             process = moments.choice(running)
             running.remove(process)
             if kill(process, SIGNALS[kills % len(SIGNALS)]):

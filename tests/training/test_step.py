@@ -13,15 +13,16 @@ from kdbench.plugins import load_plugins
 from kdbench.training.member import FrozenTeacher, Member, teacher_outputs
 from kdbench.training.step import EagerStep, GraphedStep, Lockstep
 from tests.training.lanes import FakeLanes
-from tests.training.support import CPU, GAINED, RECIPE, light_runs, noise_dataset, outcome, runs, train
+from tests.training.support import CPU, GAINED, RECIPE, light_runs, noise_dataset, outcome, registered, runs, train
 
 METHODS = ("kd", "dskd", "crd", "simkd", "student")
 
 
 def lockstep(*methods: str, device: torch.device = CPU, **changes: object) -> Lockstep:
     """Members on the noise data set with an untrained teacher, by a changed recipe; the first epoch drawn."""
-    registry, data, recipe = load_plugins(), noise_dataset(), RECIPE.model_copy(update=changes)
-    group = runs(*methods, recipe=recipe)
+    registry, data, recipe = registered(), noise_dataset(), RECIPE.model_copy(update=changes)
+    # A GPU has kernels for networks as they are used.
+    group = (light_runs if device.type == "cpu" else runs)(*methods, recipe=recipe)
     architecture = registry.architecture(group[0].teacher.architecture if group[0].teacher else "resnet14")
     torch.manual_seed(0)
     network = place(architecture.build(4).eval().requires_grad_(False), device)
