@@ -43,7 +43,8 @@ LATER = (
 )
 #: Modules that are left to those who need them: they start threads, or choose by the environment what they are.
 NOT_BEFORE = ("kdbench.data.parquet", "kdbench.losses.triton", "kdbench.trackers", "kdbench.__main__")
-
+#: Elsewhere workers are new interpreters.
+FORKS_WORKERS = sys.platform == "linux"
 #: As it is before any test.
 _ENVIRONMENT = dict(os.environ)
 
@@ -197,7 +198,8 @@ def _become(module: str, words: list[str], streams: list[str | None], env: dict[
     for number in SIGNALS:
         # Whoever runs the tests may have been told to ignore it.
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-    leave_copy()
+    if FORKS_WORKERS:
+        leave_copy()
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         runpy.run_module(module, run_name="__main__", alter_sys=True)

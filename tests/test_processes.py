@@ -89,7 +89,7 @@ def test_it_finds_what_a_fresh_one_finds(tmp_path, monkeypatch):
     of_fresh = told()
     assert (forked.code, forked.out, forked.err) == (fresh.returncode, fresh.stdout, fresh.stderr)
     # It can ask a copy of itself to fork workers.
-    of_forked["process"]["open files"] -= 1
+    of_forked["process"]["open files"] -= processes.FORKS_WORKERS
     # PyTorch's compiler sets it where it is imported first.
     for one in (*of_forked.values(), *of_fresh.values()):
         one["environment"].pop("TORCHINDUCTOR_CACHE_DIR", None)
