@@ -7,7 +7,7 @@ import time
 import pytest
 
 from kdbench.store.store import Store
-from tests import processes
+from tests import networks, processes
 from tests.cli.support import kdbench
 
 pytestmark = pytest.mark.long
@@ -19,7 +19,7 @@ seeds: [0]
 tables:
   - name: first
     title: A tiny table
-    pairs: [resnet14:resnet8]
+    pairs: [deeper:shallower]
     rows: [{method: student}, {method: crd}]
 """
 #: Longer than any test.
@@ -47,6 +47,7 @@ def kdbench_epoch_ended(run, epoch):
 def start(folder, results, *words, workers):
     """The process, printing to `folder/output`."""
     command = ["run", "--grid", folder / "grid.yaml", "--results", results, "--workers", workers]
+    command += ["--plugin", networks.__file__]
     output = folder / "output"
     return processes.start(*command, "--checkpoint-seconds", 0, *words, out=output, err=output)
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from kdbench.store.store import Store
-from tests import processes
+from tests import networks, processes
 from tests.data.streams import files
 
 pytestmark = pytest.mark.long
@@ -22,7 +22,7 @@ seeds: [0, 1]
 tables:
   - name: first
     title: A tiny table
-    pairs: [resnet14:resnet8]
+    pairs: [deeper:shallower]
     rows: [{{method: student}}]
 """
 #: A plugin: two processes read, where the one thread that tests have would read for itself.
@@ -54,7 +54,8 @@ def grid(tmp_path_factory):
 
 def start(grid, results, *words):
     output = results.parent / "output"
-    return processes.start("run", "--grid", grid, "--results", results, *words, out=output, err=output)
+    command = ["run", "--grid", grid, "--results", results, "--plugin", networks.__file__]
+    return processes.start(*command, *words, out=output, err=output)
 
 
 def start_with_readers(grid, results, workers):
