@@ -50,12 +50,13 @@ def pass_norms_by(model: nn.Module) -> None:
     """
     for module in model.modules():
         if isinstance(module, _BatchNorm) and type(module).forward is _BatchNorm.forward:
-            vars(module)["forward"] = functools.partial(_unchanged, module.num_features)
+            vars(module)["forward"] = functools.partial(_passed_by, module)
 
 
-def _unchanged(channels: int, x: Tensor) -> Tensor:
-    if x.shape[1] != channels:
-        raise ValueError(f"a batch norm of {channels} channels is given {x.shape[1]}")
+def _passed_by(norm: _BatchNorm, x: Tensor) -> Tensor:
+    norm._check_input_dim(x)  # type: ignore[no-untyped-call]
+    if x.shape[1] != norm.num_features:
+        raise ValueError(f"a batch norm of {norm.num_features} channels is given {x.shape[1]}")
     return x
 
 

@@ -55,3 +55,6 @@ def test_shapes_pass_norms_by_but_not_what_is_wrong_or_done_beside():
     assert norming(Dropping, 4).shapes(10, 8).draws
     with pytest.raises(UserError, match="cannot take images of 8×8: ValueError: a batch norm of 5 channels is given 4"):
         norming(nn.BatchNorm2d, 5).shapes(10, 8)
+    with pytest.raises(UserError, match="cannot take images of 8×8: ValueError: expected 5D input"):
+        norming(nn.BatchNorm3d, 4).shapes(10, 8)
+    assert norming(lambda _: nn.LazyBatchNorm2d(), 4).shapes(10, 8).stages == ((4, 8, 8),)
