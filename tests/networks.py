@@ -1,11 +1,15 @@
 """Networks of a few layers, for tests of what the network does not matter to; as a file it is a plugin of two."""
 
 from itertools import pairwise
+from pathlib import Path
 
 from torch import nn
 
 import kdbench
 from kdbench.model import Architecture, Head, StagedModel
+
+#: The plugin.
+FILE = Path(__file__)
 
 
 def tiny_architecture(

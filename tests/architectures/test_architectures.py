@@ -122,14 +122,13 @@ def test_parameters_of_all_branches(name, millions):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_shapes_agree_forward_at_any_size_and_backward(name):
     model = on_meta(name, 10)
-    pass_norms_by(model)
-    for size in (64, 8):
-        with torch.set_grad_enabled(size == 8):
-            outputs = model.outputs(torch.empty(2, 3, size, size, device="meta"))
-        assert outputs.logits.shape == (2, 10)
+    outputs = model.outputs(torch.empty(2, 3, 8, 8, device="meta"))
+    assert outputs.logits.shape == (2, 10)
     outputs.logits.sum().backward()
-    computing = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    assert all(module.weight.grad.shape == module.weight.shape for module in computing)
+    assert all(p.grad is not None and p.grad.shape == p.shape for p in model.parameters())
+    pass_norms_by(model)
+    with torch.no_grad():
+        assert model(torch.empty(2, 3, 64, 64, device="meta")).shape == (2, 10)
 
 
 @pytest.mark.parametrize("size", [8, 64])

@@ -15,7 +15,7 @@ from kdbench.plugins import load_plugins
 from kdbench.training.diagnosis import diagnoses
 from tests import networks
 
-REGISTRY = load_plugins((Path(networks.__file__),))
+REGISTRY = load_plugins((networks.FILE,))
 BROKEN = load_plugins((Path(__file__).with_name("broken.py"),))
 PAIR, LIGHT = paper_pairs(REGISTRY, ["resnet14:resnet8", "deeper:shallower"])
 

@@ -14,9 +14,9 @@ pytest_plugins = ["pytester"]
 CHECKS = tuple(kdbench.checks.suite.CHECKS)
 
 
-def conftest(methods, more=""):
+def conftest(methods):
     plugins = [str(file) for file in PLUGINS]
-    return f"kdbench_methods = {methods}\nkdbench_plugins = {plugins}\nkdbench_pairs = [{PAIR!r}]\n{more}"
+    return f"kdbench_methods = {methods}\nkdbench_plugins = {plugins}\nkdbench_pairs = [{PAIR!r}]\n"
 
 
 def run(pytester, *words):

@@ -13,7 +13,7 @@ from tests.gpu import CUDA, needs_gpu
 
 FILE = Path(__file__).with_name("broken.py")
 #: With networks of few layers: what is wrong shows on any pair.
-PLUGINS = (FILE, Path(networks.__file__))
+PLUGINS = (FILE, networks.FILE)
 REGISTRY = load_plugins(PLUGINS)
 PAIR = "deeper:shallower"
 BROKEN = {name: method for name in REGISTRY.names("method") if hasattr(method := REGISTRY.method(name), "expected")}

@@ -54,6 +54,10 @@ def test_help_of_every_command_and_the_version():
     assert loaded(HELP, SLOW) == []
 
 
+def test_what_spreads_the_wish_to_stop_on_a_cluster():
+    assert loaded("import kdbench.execution.cluster.stop", SLOW) == []
+
+
 COMPLETE = """
 import os, sys, io, contextlib
 from kdbench.cli.main import main

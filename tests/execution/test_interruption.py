@@ -47,7 +47,7 @@ def kdbench_epoch_ended(run, epoch):
 def start(folder, results, *words, workers):
     """The process, printing to `folder/output`."""
     command = ["run", "--grid", folder / "grid.yaml", "--results", results, "--workers", workers]
-    command += ["--plugin", networks.__file__]
+    command += ["--plugin", networks.FILE]
     output = folder / "output"
     return processes.start(*command, "--checkpoint-seconds", 0, *words, out=output, err=output)
 

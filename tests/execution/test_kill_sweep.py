@@ -39,7 +39,7 @@ class Command:
 
     def start(self):
         words = ["run", "--grid", self.folder / "grid.yaml", "--results", self.results, "--workers", 1]
-        words += ["--plugin", networks.__file__]
+        words += ["--plugin", networks.FILE]
         output = self.folder / "output"
         return processes.start(*words, "--checkpoint-seconds", 0, out=output, err=output)
 

@@ -54,7 +54,7 @@ def grid(tmp_path_factory):
 
 def start(grid, results, *words):
     output = results.parent / "output"
-    command = ["run", "--grid", grid, "--results", results, "--plugin", networks.__file__]
+    command = ["run", "--grid", grid, "--results", results, "--plugin", networks.FILE]
     return processes.start(*command, *words, out=output, err=output)
 
 

@@ -27,8 +27,6 @@ from kdbench.training.cohort import Interrupted
 from tests import networks
 
 CPU = torch.device("cpu")
-#: A plugin: networks of few layers.
-LIGHT = Path(networks.__file__)
 RECIPE = Recipe(epochs=2, batch_size=8, lr=0.05, milestones=(1,), augmentation=Augmentation(crop_padding=1, flip=True))
 
 #: Everything that recipes gained after the first results.
@@ -62,7 +60,7 @@ def noise_dataset(name: str = "noise", size: int = 20, classes: int = 4, side: i
 
 def registered() -> Registry:
     """All that is built in, and the networks of few layers."""
-    return load_plugins((LIGHT,))
+    return load_plugins((networks.FILE,))
 
 
 def runs(
